@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Sluice: build, test, install. `make help` lists the targets.
+#
+# One directory is one part; a part's sources are found by wildcard, so adding a file is adding a file.
+#   dataplane/ (and its subdirectories)  -> libdataplane.a
+#   ctl/schema/, ctl/daemon/ without main.c -> libctl.a   main.c -> sluiced
+#   ctl/cli/, ctl/client/                -> sluicectl
+#   tests/unit/test_X.c                  -> tests/test_X, linked with both libraries and cmocka
+#   bench/X.c                            -> bench/X
+# Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+SAN     ?=
+V       ?= 0
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# ---- flags -------------------------------------------------------------------------------------------------------------
+
+pkgs      := libdpdk jansson libsystemd liburcu-qsbr
+have_pkgs := $(shell pkg-config --exists $(pkgs) 2>/dev/null && echo yes)
+ifeq ($(have_pkgs),yes)
+# DPDK's headers are not ours to warn about.
+pkg_cflags := $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(pkgs)))
+# Link against the DPDK libraries that are used; drivers are loaded at run time, only the needed ones (dataplane/eal.c).
+pkg_libs   := -Wl,--as-needed $(shell pkg-config --libs $(pkgs)) -Wl,--no-as-needed
+# Where DPDK's drivers lie: it says so in its build configuration only.
+pmd_dir    := $(shell echo RTE_EAL_PMD_PATH | $(CC) -E -P $(shell pkg-config --cflags libdpdk) - 2>/dev/null | tail -n 1 | tr -d '"')
+endif
+
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wvla
+DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
+INCS    := -Iinclude -Idataplane -Ictl
+HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIC
+ifneq ($(SAN),)
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=undefined
+endif
+ALL_CFLAGS = -std=gnu11 $(pkg_cflags) $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) $(DEFS) $(INCS)
+ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -Wl,-z,relro,-z,now
+LIBS    := $(pkg_libs) -lpthread -ldl -lm
+
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$(2))'
+endif
+
+# ---- what is built -----------------------------------------------------------------------------------------------------
+
+dp_src     := $(wildcard dataplane/*.c dataplane/*/*.c)
+ctl_src    := $(filter-out ctl/daemon/main.c,$(wildcard ctl/daemon/*.c ctl/schema/*.c))
+cli_src    := $(wildcard ctl/cli/*.c ctl/client/*.c)
+test_src   := $(wildcard tests/unit/test_*.c)
+bench_src  := $(wildcard bench/*.c)
+
+obj         = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+dp_lib     := $(BUILD)/libdataplane.a
+ctl_lib    := $(BUILD)/libctl.a
+unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src))
+benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
+binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
+
+.PHONY: all help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
+.DEFAULT_GOAL := all
+
+all: check-deps $(binaries)
+
+help: ## print this list
+	@echo 'Targets:'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
+	@echo 'Variables: BUILD=DIR PREFIX=DIR DESTDIR=DIR CC=gcc|clang SAN=address,undefined|thread V=1'
+
+check-deps:
+ifneq ($(have_pkgs),yes)
+	@echo 'The libraries to build with are missing: run `make deps` as root (Debian 12).' >&2; exit 1
+endif
+
+$(dp_lib): $(call obj,$(dp_src))
+$(ctl_lib): $(call obj,$(ctl_src))
+%.a:
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/sluiced: $(call obj,ctl/daemon/main.c) $(ctl_lib) $(dp_lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane.
+$(BUILD)/sluicectl: $(call obj,$(cli_src)) $(ctl_lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(ctl_lib) $(dp_lib)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(dp_lib)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+# ---- packages ----------------------------------------------------------------------------------------------------------
+
+apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libelf-dev libbpf-dev
+apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3
+apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
+
+apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		[ "$$(id -u)" = 0 ] || { echo "These packages are missing, and only root can install them:" $$missing >&2; exit 1; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+deps: ## install the packages that building and testing need (Debian 12, root)
+	$(call apt,$(apt_build) $(apt_test))
+
+dev-deps: deps ## and those that lint, the sanitizers and the comparison with Open vSwitch need
+	$(call apt,$(apt_dev))
+
+# What needs packages runs make again, so that pkg-config is asked after they are there.
+build: deps ## install what is missing and build everything
+	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(benches)
+
+# ---- tests -------------------------------------------------------------------------------------------------------------
+
+test: build ## install what is missing, build, and run every test
+	$(Q)tests/run.py --build $(BUILD)
+
+unit: all $(unit_tests) ## unit tests only
+	$(Q)tests/run.py --build $(BUILD) --only unit
+
+system: all ## system tests only (root: they make namespaces)
+	$(Q)tests/run.py --build $(BUILD) --only system
+
+asan: ## unit and system tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' build
+	$(Q)SLUICE_TEST_SLOW=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.py --build $(BUILD)/asan
+
+tsan: ## the unit tests that have threads, under ThreadSanitizer
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' deps
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' all $(BUILD)/tsan/tests/test_fdb_threads $(BUILD)/tsan/tests/test_meter
+	$(Q)for t in test_fdb_threads test_meter; do $(BUILD)/tsan/tests/$$t || exit 1; done
+
+# Each tests/fuzz/X_fuzz.c is a libFuzzer target; its corpus, and what it once found, lies in tests/fuzz/X/.
+fuzzers    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_SECONDS ?= 60
+
+fuzz: dev-deps ## run every fuzzer for FUZZ_SECONDS (60) each, starting from its corpus
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SAN=address,undefined,fuzzer-no-link CFLAGS='-O1 -g' fuzzers
+	$(Q)for f in $(fuzzers); do mkdir -p $(BUILD)/fuzz/corpus/$$f; \
+		echo "== $$f"; $(BUILD)/fuzz/$${f}_fuzz -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=tests/fuzz/$$f/ \
+			$(BUILD)/fuzz/corpus/$$f tests/fuzz/$$f 2>&1 | tail -n 3 || exit 1; done
+
+.PHONY: fuzzers
+fuzzers: $(patsubst %,$(BUILD)/%_fuzz,$(fuzzers))
+$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(ctl_lib) $(dp_lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+# ---- show, measure -------------------------------------------------------------------------------------------------------
+
+demo: build ## run the main job on a small node made of namespaces, and show it (root)
+	$(Q)tests/demo.py --build $(BUILD)
+
+bench: build ## measure beside testpmd, alternating rounds; text on the terminal, JSON in $(BUILD)/bench.json (root)
+	$(Q)bench/run.py --build $(BUILD) --json $(BUILD)/bench.json
+
+# ---- care ----------------------------------------------------------------------------------------------------------------
+
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
+
+format: ## lay out the C sources with clang-format
+	$(Q)clang-format -i $(c_files) $(h_files)
+
+format-check:
+	$(Q)clang-format --dry-run -Werror $(c_files) $(h_files)
+
+lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy, cppcheck, layout
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc all objects
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang all objects
+	$(Q)clang-tidy --quiet $(c_files) -- -std=gnu11 $(pkg_cflags) $(DEFS) $(INCS) 2>/dev/null
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl $(filter-out tests/%,$(c_files))
+	@echo lint: clean
+
+.PHONY: objects
+objects: $(call obj,$(filter-out tests/fuzz/%,$(c_files)))
+
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
+	install -D -m 0755 $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
+	install -D -m 0644 include/sluice/drop.h $(DESTDIR)$(PREFIX)/include/sluice/drop.h
+	install -D -m 0644 ctl/daemon/sluiced.conf $(DESTDIR)/etc/sluice/sluiced.conf
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
