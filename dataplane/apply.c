@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dp_apply(): what is wanted, and whether it is possible. The whole journey is drawn in change.h. */
+#include <errno.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change.h"
+
+/* --- names -------------------------------------------------------------------------------------------------------------------- */
+
+int port_by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct port *)a)->name, ((const struct port *)b)->name);
+}
+
+static int by_change_name(const void *a, const void *b)
+{
+	return strcmp(((const struct port_change *)a)->name, ((const struct port_change *)b)->name);
+}
+
+struct port *dp_port(struct dp *dp, const char *name)
+{
+	struct port key;
+	void *node;
+
+	snprintf(key.name, sizeof(key.name), "%s", name);
+	node = tfind(&key, &dp->names, port_by_name);
+	return node ? *(struct port **)node : NULL;
+}
+
+static bool name_valid(const char *name)
+{
+	size_t n = strnlen(name, DP_NAME_MAX);
+
+	return n > 0 && n < DP_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
+/* --- collapse ------------------------------------------------------------------------------------------------------------------ */
+
+static struct port_change *port_change(struct txn *t, const char *name, size_t op)
+{
+	struct port_change *pc = &t->ports[t->n_ports];
+	void *node;
+
+	snprintf(pc->name, sizeof(pc->name), "%s", name);
+	node = tsearch(pc, &t->by_name, by_change_name);
+	if (!node)
+		return NULL;
+	if (*(struct port_change **)node == pc) {
+		pc->old = dp_port(t->dp, name);
+		pc->want = pc->same = pc->old != NULL;
+		if (pc->old)
+			pc->conf = pc->old->rt->conf;
+		t->n_ports++;
+	}
+	pc = *(struct port_change **)node;
+	pc->op = op;
+	return pc;
+}
+
+static int collapse_port(struct txn *t, const struct dp_op *op, size_t i)
+{
+	struct port_change *pc;
+	int r;
+
+	if (!name_valid(op->port->name))
+		return dp_fail(t->err, -EINVAL, "bad-value", "name", "1-63 of a-z A-Z 0-9 . _ -", "port: not a name");
+	pc = port_change(t, op->port->name, i);
+	if (!pc)
+		return dp_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	switch (op->type) {
+	case DP_PORT_DEL:
+		if (!pc->want)
+			return dp_fail(t->err, -ENOENT, "not-found", NULL, NULL, "port %s: no such port", pc->name);
+		pc->want = pc->same = false;
+		return 0;
+	case DP_PORT_ADD:
+		if (pc->want)
+			return dp_fail(t->err, -EEXIST, "exists", NULL, NULL, "port %s: exists", pc->name);
+		pc->want = true;
+		pc->conf = *op->port;
+		return port_conf_check(&pc->conf, t->err);
+	default:
+		if (!pc->want)
+			return dp_fail(t->err, -ENOENT, "not-found", NULL, NULL, "port %s: no such port", pc->name);
+		pc->conf = *op->port;
+		r = port_conf_check(&pc->conf, t->err);
+		if (!r && pc->same)
+			r = port_conf_check_change(&pc->old->rt->conf, &pc->conf, t->err);
+		return r;
+	}
+}
+
+static int collapse_vlan(struct txn *t, const struct dp_op *op, size_t i)
+{
+	struct vlan_change *vc;
+	uint16_t id = op->vlan->id;
+
+	if (id < 1 || id > 4094)
+		return dp_fail(t->err, -EINVAL, "out-of-range", "id", NULL, "vlan %u: out of range (1-4094)", id);
+	vc = t->vlan_at[id];
+	if (!vc) {
+		vc = t->vlan_at[id] = &t->vlans[t->n_vlans++];
+		vc->id = id;
+		vc->want = t->dp->vlan_conf[id] != NULL;
+	}
+	vc->op = i;
+	if (op->type == DP_VLAN_DEL) {
+		if (!vc->want)
+			return dp_fail(t->err, -ENOENT, "not-found", NULL, NULL, "vlan %u: no such VLAN", id);
+		vc->want = false;
+		return 0;
+	}
+	vc->want = true;
+	vc->conf = *op->vlan;
+	if (!vc->conf.aging_s)
+		vc->conf.aging_s = DP_AGING_DEFAULT_S;
+	if (vc->conf.aging_s > 1000000)
+		return dp_fail(t->err, -EINVAL, "out-of-range", "aging_s", NULL, "aging_s %u: out of range (1-1000000)",
+			       vc->conf.aging_s);
+	return 0;
+}
+
+static int collapse(struct txn *t, const struct dp_op *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool vlan = ops[i].type == DP_VLAN_SET || ops[i].type == DP_VLAN_DEL;
+		int r = vlan ? collapse_vlan(t, &ops[i], i) : collapse_port(t, &ops[i], i);
+
+		if (r < 0) {
+			if (t->err)
+				t->err->op = i;
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* --- validate what results ----------------------------------------------------------------------------------------------------- */
+
+int txn_fail_at(struct txn *t, size_t op, int r)
+{
+	if (t->err)
+		t->err->op = op;
+	return r;
+}
+
+static bool vlan_will_be(const struct txn *t, uint16_t id)
+{
+	return t->vlan_at[id] ? t->vlan_at[id]->want : t->dp->vlan_conf[id] != NULL;
+}
+
+static int check_references(struct txn *t)
+{
+	int32_t delta[DP_VLAN_N] = {0};
+
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old && pc->old->rt->conf.vlan)
+			delta[pc->old->rt->conf.vlan]--;
+		if (!pc->want || !pc->conf.vlan)
+			continue;
+		delta[pc->conf.vlan]++;
+		if (!vlan_will_be(t, pc->conf.vlan))
+			return txn_fail_at(t, pc->op,
+					   dp_fail(t->err, -ENOENT, "not-found", "vlan", "add the VLAN first, or in the same apply",
+						   "port %s: vlan %u: no such VLAN", pc->name, pc->conf.vlan));
+	}
+	for (unsigned i = 0; i < t->n_vlans; i++) {
+		struct vlan_change *vc = &t->vlans[i];
+
+		if (!vc->want && (int64_t)t->dp->vlan_refs[vc->id] + delta[vc->id] > 0)
+			return txn_fail_at(t, vc->op,
+					   dp_fail(t->err, -EBUSY, "in-use", NULL,
+						   "move or delete its ports first, or in the same apply",
+						   "vlan %u: in use by ports", vc->id));
+	}
+	return 0;
+}
+
+static void bindings_of(const struct dp_port_conf *c, struct port_change *pc, struct binding *list, unsigned *n)
+{
+	struct rte_ether_addr mac;
+
+	/* A trunk's mac is only a check: it would have to be bound in every VLAN. */
+	if (c->has_mac && c->vlan) {
+		memcpy(mac.addr_bytes, c->mac, 6);
+		list[(*n)++] = (struct binding){fdb_key(c->vlan, &mac), pc, "mac"};
+	}
+	for (unsigned i = 0; i < c->n_static_macs; i++) {
+		memcpy(mac.addr_bytes, c->static_macs[i].mac, 6);
+		list[(*n)++] = (struct binding){fdb_key(c->static_macs[i].vlan, &mac), pc, "static_macs"};
+	}
+}
+
+int binding_by_key(const void *a, const void *b)
+{
+	uint64_t x = ((const struct binding *)a)->key, y = ((const struct binding *)b)->key;
+
+	return x < y ? -1 : x > y;
+}
+
+static int bound_elsewhere(struct txn *t, const struct binding *b)
+{
+	uint16_t vlan;
+	struct rte_ether_addr mac;
+
+	fdb_key_split(b->key, &vlan, &mac);
+	return txn_fail_at(t, b->pc->op,
+			   dp_fail(t->err, -EEXIST, "in-use", b->attr, NULL,
+				   "port %s: " RTE_ETHER_ADDR_PRT_FMT " in VLAN %u is another port's", b->pc->name,
+				   RTE_ETHER_ADDR_BYTES(&mac), vlan));
+}
+
+static int check_bindings(struct txn *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old)
+			n += 1 + pc->old->rt->conf.n_static_macs;
+		if (pc->want)
+			n += 1 + pc->conf.n_static_macs;
+	}
+	t->add = calloc(n + 1, sizeof(t->add[0]));
+	t->del = calloc(n + 1, sizeof(t->del[0]));
+	if (!t->add || !t->del)
+		return dp_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old)
+			bindings_of(&pc->old->rt->conf, pc, t->del, &t->n_del);
+		if (pc->want)
+			bindings_of(&pc->conf, pc, t->add, &t->n_add);
+	}
+	qsort(t->add, t->n_add, sizeof(t->add[0]), binding_by_key);
+	qsort(t->del, t->n_del, sizeof(t->del[0]), binding_by_key);
+	for (unsigned i = 0; i < t->n_add; i++) {
+		struct binding *b = &t->add[i];
+		struct fdb_hit hit = fdb_lookup(t->dp->fdb, b->key, fdb_hash(t->dp->fdb, b->key));
+
+		if (i && t->add[i - 1].key == b->key)
+			return bound_elsewhere(t, b);
+		if (hit.port != FDB_NO_PORT && hit.is_static && !bsearch(b, t->del, t->n_del, sizeof(*b), binding_by_key))
+			return bound_elsewhere(t, b);
+	}
+	return 0;
+}
+
+/* Two ports on one device would take each other's frames. */
+static int check_devices(struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (!pc->want || pc->same || !pc->conf.ifname[0])
+			continue;
+		for (unsigned j = 0; j < DP_MAX_PORTS; j++) {
+			struct port *p = t->dp->ports[j];
+
+			if (p && !strcmp(p->rt->conf.ifname, pc->conf.ifname))
+				return txn_fail_at(t, pc->op,
+						   dp_fail(t->err, -EBUSY, "in-use", "ifname",
+							   "delete that port in an apply of its own first",
+							   "port %s: ifname %s is port %s's", pc->name, pc->conf.ifname, p->name));
+		}
+		for (unsigned j = 0; j < i; j++) {
+			if (t->ports[j].want && !t->ports[j].same && !strcmp(t->ports[j].conf.ifname, pc->conf.ifname))
+				return txn_fail_at(t, pc->op,
+						   dp_fail(t->err, -EBUSY, "in-use", "ifname", NULL,
+							   "port %s: ifname %s is port %s's", pc->name, pc->conf.ifname,
+							   t->ports[j].name));
+		}
+	}
+	return 0;
+}
+
+static void keep_tree(void *node)
+{
+	(void)node;
+}
+
+int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err)
+{
+	struct txn *t = calloc(1, sizeof(*t));
+	int r = -ENOMEM;
+
+	if (!t)
+		return dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	t->dp = dp;
+	t->err = err;
+	t->ports = calloc(n_ops + 1, sizeof(t->ports[0]));
+	t->vlans = calloc(n_ops + 1, sizeof(t->vlans[0]));
+	if (!t->ports || !t->vlans) {
+		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		goto out;
+	}
+	if ((r = collapse(t, ops, n_ops)) || (r = check_references(t)) || (r = check_bindings(t)) || (r = check_devices(t)) ||
+	    dry_run)
+		goto out;
+	r = txn_make(t);
+	/* The names of new ports: the one allocation that is made in place, so the last. */
+	for (unsigned i = 0; i < t->n_ports && !r; i++) {
+		struct port *p = t->ports[i].port;
+
+		if (p && !t->ports[i].old && !tsearch(p, &dp->names, port_by_name))
+			r = dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	}
+	if (r) {
+		for (unsigned i = 0; i < t->n_ports; i++) {
+			if (t->ports[i].port && dp_port(dp, t->ports[i].name) == t->ports[i].port)
+				tdelete(t->ports[i].port, &dp->names, port_by_name);
+		}
+		txn_undo(t);
+		goto out;
+	}
+	txn_publish(t);
+	txn_retire(t);
+out:
+	tdestroy(t->by_name, keep_tree);
+	free(t->add);
+	free(t->del);
+	free(t->ports);
+	free(t->vlans);
+	free(t);
+	return r;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATAPLANE_H
+#define DATAPLANE_H
+
+/*
+ * The DPDK switch, as its owner sees it.
+ *
+ *                     dp_apply(ops)                     dp_port_stats(), dp_fdb_walk(), ...
+ *   control thread  ---------------+------------------------------^-----------------
+ *                                  | rcu_assign_pointer           | plain loads
+ *                          +-------v--------+              +------+-------+
+ *                          | ports, VLANs,  |              | counters,    |
+ *                          | poll sets      |              | FDB          |
+ *                          +-------+--------+              +------^-------+
+ *                                  | rcu_dereference              | one writer each
+ *   workers         ---------------v------------------------------+-----------------
+ *                    receive, admit, learn, look up, replicate, meter, send
+ *
+ * It knows frames, ports, VLANs and rates. It knows no JSON, no socket and no BPF; the daemon translates.
+ *
+ * Threads. Every function here belongs to the control thread, the one that called dp_open(), unless its comment says otherwise.
+ * Workers are made by dp_open() and never call back into the control thread: they wake it through dp_fd().
+ *
+ * Change. dp_apply() is the only way to change anything. It validates every operation against the state that the ones before it
+ * would leave, then allocates all that the new state needs (devices are opened here), and only then publishes, which cannot fail:
+ * each object is one pointer, swung under liburcu's QSBR flavour. What was replaced is freed after a grace period. Changing one
+ * object touches that object, and the member lists of the VLANs that it enters or leaves; nothing else, so no frame of another port
+ * is lost and the cost does not grow with the node.
+ *
+ * Errors are negative errno, with the name, value and cure in struct dp_error, made where they are known.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <netinet/in.h>
+
+#include "sluice/drop.h"
+
+#define DP_NAME_MAX	   64	/* bytes of an object's name, NUL included: 1-63 of a-z A-Z 0-9 . _ - */
+#define DP_MAX_PORTS	   4096 /* ports of a node */
+#define DP_MAX_WORKERS	   32	/* worker cores of a node */
+#define DP_MAX_IPS	   16	/* addresses that a port may speak for */
+#define DP_MAX_STATIC_MACS 64	/* static FDB entries of one port */
+#define DP_MTU_MIN	   68	/* RFC 791 */
+#define DP_MTU_MAX	   9216
+#define DP_MTU_DEFAULT	   1500
+#define DP_FDB_MAX	   1000000 /* entries */
+#define DP_VLAN_N	   4096 /* 0 is "no tag" on a trunk; 4095 is carried by trunks as Open vSwitch does, and never configured */
+#define DP_AGING_DEFAULT_S 300	/* 802.1Q table 8-6 */
+
+struct dp;
+
+/* --- errors ------------------------------------------------------------------------------------------------------------- */
+
+struct dp_error {
+	size_t op;	  /* index of the operation that failed */
+	const char *name; /* stable, for programs: "out-of-range", "no-such-device", "in-use", "no-memory", ... Static string. */
+	char attr[32];	  /* attribute at fault, as the socket spells it, or "" */
+	char msg[256];	  /* one line for people: what and which value */
+	char hint[192];	  /* how to mend it, or "" */
+};
+
+/* Fill *err (may be NULL) and return code, so that `return dp_fail(err, -EINVAL, ...)` reads well. `attr` and `hint` may be NULL. */
+int dp_fail(struct dp_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+
+/* --- start and stop ----------------------------------------------------------------------------------------------------- */
+
+enum dp_memory { DP_MEMORY_AUTO, DP_MEMORY_HUGE, DP_MEMORY_PLAIN };
+enum dp_poll { DP_POLL_ADAPTIVE, DP_POLL_BUSY };
+
+struct dp_config {
+	uint16_t cores[DP_MAX_WORKERS]; /* CPU of each worker */
+	uint16_t n_cores;		/* 0: one worker, on the highest CPU that the process may use */
+	enum dp_memory memory;
+	enum dp_poll poll;
+	uint32_t buffers;    /* packet buffers shared by all ports; 0: 16384 */
+	uint32_t fdb_max;    /* FDB entries at most; 0: DP_FDB_MAX */
+	const char *drivers; /* comma-separated DPDK driver libraries to load at start for `nic` ports, or NULL */
+	/* Where log lines go: priority as in <syslog.h>, text without a newline. Any thread. NULL: stderr. */
+	void (*log)(int priority, const char *text);
+};
+
+/* Start EAL and workers. At most one switch per process (EAL's rule). 0 or -errno with *err. */
+int dp_open(struct dp **dp, const struct dp_config *config, struct dp_error *err);
+/* Stop workers, close ports, release everything. */
+void dp_close(struct dp *dp);
+/* Becomes readable when dp_dispatch() has work: watch it in the control thread's event loop. */
+int dp_fd(struct dp *dp);
+/* Handle what is due: peers that connect, links that change, ageing. Never blocks for long; call it when dp_fd() is readable. */
+void dp_dispatch(struct dp *dp);
+
+/* --- configuration ------------------------------------------------------------------------------------------------------ */
+
+/* Limits of zero mean "none", everywhere. */
+struct dp_vlan_conf {
+	uint16_t id; /* 1-4094 */
+	char name[DP_NAME_MAX];
+	uint32_t mac_limit; /* learned entries at most */
+	uint32_t aging_s;   /* 1-1000000 */
+	uint64_t storm_pps; /* flooded frames a second: broadcast, multicast and unknown unicast together */
+};
+
+enum dp_vlan_mode {
+	DP_VLAN_ACCESS,
+	DP_VLAN_TRUNK,
+	DP_VLAN_NATIVE_TAGGED,
+	DP_VLAN_NATIVE_UNTAGGED,
+	DP_VLAN_DOT1Q_TUNNEL,
+};
+
+struct dp_vlan_set {
+	uint64_t bits[DP_VLAN_N / 64];
+	bool given; /* false: all VLANs, as an empty column of Open vSwitch's */
+};
+
+struct dp_ip {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t prefix; /* bits: 32 or 128 for one address */
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	};
+};
+
+struct dp_static_mac {
+	uint16_t vlan;
+	uint8_t mac[6];
+};
+
+struct dp_limit {
+	uint64_t bps;	      /* bits/s of whole layer 2 frames without FCS, as Linux tc counts */
+	uint64_t pps;	      /* frames/s; a segmentation request counts the frames it will become */
+	uint64_t burst_bytes; /* 0: made from the rate, see meter.h */
+};
+
+struct dp_port_conf {
+	char name[DP_NAME_MAX];
+	char kind[16];
+
+	/* Attributes of kinds; a kind refuses those that are not its own. Fixed once the port exists. */
+	char path[108];	   /* memif, vhost-user: socket path */
+	char ifname[16];   /* af-packet, af-xdp, tap: netdev in this namespace */
+	char devargs[256]; /* nic: DPDK device arguments */
+	uint32_t id;	   /* memif: interface id on the socket */
+	bool client;	   /* memif: connect to the path rather than listen on it (role) */
+	char secret[25];   /* memif: shared secret, or "" */
+	uint16_t queues;   /* queue pairs wanted, 1-16; 0: one */
+	uint16_t ring;	   /* slots of a queue, power of two, 64-16384; 0: the kind's default */
+
+	/* VLANs, with the meaning of the columns of Open vSwitch's Port table. */
+	enum dp_vlan_mode vlan_mode;
+	uint16_t vlan;		   /* 1-4094; 0 on a trunk */
+	struct dp_vlan_set trunks; /* trunk, native-*: VLANs carried, 0-4095 */
+	struct dp_vlan_set cvlans; /* dot1q-tunnel: customer VLANs admitted */
+	uint16_t qinq_ethertype;   /* dot1q-tunnel: TPID of the service tag, 0x88a8 or 0x8100; 0: 0x88a8 */
+
+	/* Who may speak. */
+	bool has_mac;
+	uint8_t mac[6]; /* the only source address admitted; also a static FDB entry in `vlan` */
+	uint8_t n_ips;
+	struct dp_ip ips[DP_MAX_IPS]; /* the only IPv4, IPv6, ARP and ND addresses admitted */
+	uint8_t n_static_macs;
+	struct dp_static_mac static_macs[DP_MAX_STATIC_MACS]; /* addresses behind this port: never aged, never moved */
+	uint32_t mac_limit;				      /* learned entries at most */
+	bool isolated;					      /* no frames to or from other isolated ports */
+
+	uint16_t mtu;		 /* bytes of payload, DP_MTU_MIN..DP_MTU_MAX; 0: DP_MTU_DEFAULT */
+	bool down;		 /* administratively */
+	struct dp_limit in, out; /* in: received from the port. out: sent to it. */
+};
+
+enum dp_op_type { DP_VLAN_SET, DP_VLAN_DEL, DP_PORT_ADD, DP_PORT_SET, DP_PORT_DEL };
+
+/* One change. SET carries the whole new configuration of the object, not a difference; DP_VLAN_SET makes the VLAN if need be. */
+struct dp_op {
+	enum dp_op_type type;
+	union {
+		const struct dp_vlan_conf *vlan; /* SET; DEL reads id only */
+		const struct dp_port_conf *port; /* ADD, SET; DEL reads name only */
+	};
+};
+
+/*
+ * Apply all operations, in order, or none. `dry_run` validates only (devices are not opened).
+ * 0, or -errno with *err; then nothing has changed. Takes as long as opening the devices takes, and a grace period.
+ */
+int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err);
+
+/* --- state and counters: read without stopping anybody -------------------------------------------------------------------- */
+
+struct dp_port_state {
+	bool link_up;	  /* peer or carrier there, and not administratively down */
+	const char *wake; /* "fd": sleeps on a descriptor; "timer": polled every millisecond when idle */
+	uint16_t queues;  /* queue pairs in use */
+	uint16_t mtu;	  /* in force */
+	uint32_t macs;	  /* FDB entries that it holds, static ones too */
+};
+
+struct dp_port_stats {
+	uint64_t rx_frames, rx_bytes; /* received from outside, before any drop by the switch */
+	uint64_t tx_frames, tx_bytes; /* handed to peer or device */
+	uint64_t flooded;	      /* received frames that were flooded */
+	uint64_t learn_refused;	 /* source addresses not learned: a limit or the table was full. Their frames were forwarded. */
+	uint64_t moved;		 /* addresses that moved to this port from another */
+	uint64_t csum_completed; /* checksums finished in software on the way out */
+	uint64_t segmented;	 /* frames cut into segments in software on the way out */
+	uint64_t drops[SLC_DROP_N];
+};
+
+/* -ENOENT when there is no such port. */
+int dp_port_state(struct dp *dp, const char *name, struct dp_port_state *out);
+int dp_port_stats(struct dp *dp, const char *name, struct dp_port_stats *out);
+/* Sum over ports, those removed included: the node's counters never go back. */
+void dp_node_stats(struct dp *dp, struct dp_port_stats *out);
+
+struct dp_worker_stats {
+	uint16_t core;
+	uint16_t queues;		     /* receive queues assigned */
+	uint64_t polls;			     /* queue polls */
+	uint64_t polls_busy;		     /* of those, polls that brought frames */
+	uint64_t frames;		     /* frames received */
+	uint64_t busy_us, idle_us, sleep_us; /* time in rounds with frames, in rounds without, asleep */
+	uint64_t sleeps;
+};
+
+int dp_worker_stats(struct dp *dp, unsigned worker, struct dp_worker_stats *out); /* -ENOENT past the last */
+
+struct dp_vlan_state {
+	uint32_t macs;	  /* FDB entries, static ones too */
+	uint32_t members; /* ports that carry it */
+	uint64_t storm_drops;
+};
+
+int dp_vlan_state(struct dp *dp, uint16_t id, struct dp_vlan_state *out);
+
+struct dp_node_info {
+	const char *dpdk_version;
+	const char *memory;	/* "huge" or "plain" */
+	const char *memory_why; /* one line: why so */
+	uint64_t memory_bytes;
+	uint32_t buffers, buffers_free;
+	uint32_t fdb_max, fdb_used;
+	uint32_t ports, max_ports;
+	uint16_t workers;
+	const char *poll;
+};
+
+void dp_node_info(struct dp *dp, struct dp_node_info *out);
+
+struct dp_fdb_entry {
+	uint16_t vlan;
+	uint8_t mac[6];
+	bool is_static;
+	uint32_t age_s; /* since last heard; 0 for static entries */
+	char port[DP_NAME_MAX];
+};
+
+/*
+ * Walk the FDB from *cursor (start with 0) and put up to `n` entries that match into out: `vlan` (-1: any), `port` (NULL: any), `mac`
+ * (NULL: any). Returns how many; *cursor is where to go on, UINT64_MAX at the end. Entries that come or go meanwhile may be missed
+ * or seen twice, never torn. -ENOENT if there is no such port.
+ */
+int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, const uint8_t mac[6], struct dp_fdb_entry *out,
+		size_t n);
+
+/* Names of the kinds that ports can have: NULL past the last. *available is false for rows that this build leaves open. */
+const char *dp_kind_name(unsigned i, bool *available);
+
+/* Names and texts of the drop reasons, 0..SLC_DROP_N-1. Any thread. */
+const char *dp_drop_name(unsigned reason);
+const char *dp_drop_doc(unsigned reason);
+
+#endif

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_log.h>
+
+#include "dp.h"
+#include "eal.h"
+#include "ethdev.h"
+#include "log.h"
+
+#define RING_DEFAULT 1024
+#define XSK_BUFFERS  8192
+#define XSK_BIG_ROOM 3840 /* largest buffer that shares a page with its mempool header and mbuf */
+#define FD_MAX	     4096
+
+struct ethdev {
+	uint16_t id;
+	struct rte_device *device;
+	struct rte_mempool *own_pool;
+	int xsk_fd[KIND_MAX_QUEUES];  /* found descriptors of AF_XDP sockets, -1: none */
+	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
+	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
+	char netdev[IFNAMSIZ];	      /* tap: the netdev whose MTU is set directly */
+};
+
+/* --- finding what the driver made ------------------------------------------------------------------------------------- */
+
+/* Descriptors that are AF_XDP sockets, as a bitmap. */
+static void xsk_descriptors(uint64_t map[FD_MAX / 64])
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	memset(map, 0, FD_MAX / 8);
+	while (d && (e = readdir(d))) {
+		int fd = atoi(e->d_name), domain = 0;
+		socklen_t len = sizeof(domain);
+
+		if (isdigit((unsigned char)e->d_name[0]) && fd < FD_MAX && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+		    domain == AF_XDP)
+			map[fd / 64] |= 1ull << (fd % 64);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Those that are in `after` but not in `before`, in order: the driver opens its queues in order. */
+static void xsk_found(struct ethdev *e, const uint64_t *before)
+{
+	uint64_t after[FD_MAX / 64];
+	unsigned n = 0;
+
+	xsk_descriptors(after);
+	for (int fd = 0; fd < FD_MAX && n < KIND_MAX_QUEUES; fd++) {
+		if ((after[fd / 64] & ~before[fd / 64]) >> (fd % 64) & 1)
+			e->xsk_fd[n++] = fd;
+	}
+}
+
+/* Plug the device in; the port that appears is ours. */
+static int probe(struct ethdev *e, const char *devargs, struct dp_error *err)
+{
+	bool before[RTE_MAX_ETHPORTS] = {false};
+	unsigned used = 0;
+	uint16_t id;
+	int r;
+
+	RTE_ETH_FOREACH_DEV(id)
+	{
+		before[id] = true;
+		used++;
+	}
+	if (used == RTE_MAX_ETHPORTS)
+		return dp_fail(err, -ENOSPC, "too-many", "kind", "af-packet and memif ports do not count against it",
+			       "this build of DPDK carries %d devices (af-xdp, tap and nic ports together)", RTE_MAX_ETHPORTS);
+	r = rte_dev_probe(devargs);
+	if (r < 0)
+		return dp_fail(err, r, "no-such-device", "devargs", "the lines logged by dpdk say why", "%s: %s", devargs,
+			       rte_strerror(-r));
+	RTE_ETH_FOREACH_DEV(id)
+	{
+		struct rte_eth_dev_info info;
+
+		if (before[id] || rte_eth_dev_info_get(id, &info) < 0)
+			continue;
+		e->id = id;
+		e->device = info.device;
+		return 0;
+	}
+	return dp_fail(err, -ENODEV, "no-such-device", "devargs", NULL, "%s: the driver made no port", devargs);
+}
+
+/* --- setting it up ---------------------------------------------------------------------------------------------------- */
+
+static int set_netdev_mtu(const char *ifname, uint16_t mtu)
+{
+	struct ifreq ifr = {.ifr_mtu = mtu};
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
+
+	if (s < 0)
+		return -errno;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	if (ioctl(s, SIOCSIFMTU, &ifr) < 0)
+		r = -errno;
+	close(s);
+	return r;
+}
+
+static int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu)
+{
+	struct ethdev *e = kp->priv;
+
+	/* The tap driver reports a largest frame of 1522 bytes and then carries any that its netdev does. */
+	if (e->netdev[0])
+		return set_netdev_mtu(e->netdev, mtu);
+	return rte_eth_dev_set_mtu(e->id, mtu);
+}
+
+static int queues_setup(struct ethdev *e, const struct rte_eth_dev_info *info, struct rte_mempool *pool, uint16_t n, uint16_t ring,
+			struct dp_error *err)
+{
+	uint16_t rx_ring = ring, tx_ring = ring;
+	int r = rte_eth_dev_adjust_nb_rx_tx_desc(e->id, &rx_ring, &tx_ring);
+
+	for (uint16_t q = 0; q < n && !r; q++) {
+		struct rte_eth_rxconf rx = info->default_rxconf;
+		struct rte_eth_txconf tx = info->default_txconf;
+
+		rx.offloads = tx.offloads = 0;
+		r = rte_eth_rx_queue_setup(e->id, q, rx_ring, SOCKET_ID_ANY, &rx, pool);
+		if (!r)
+			r = rte_eth_tx_queue_setup(e->id, q, tx_ring, SOCKET_ID_ANY, &tx);
+	}
+	if (r)
+		return dp_fail(err, r, "device", "ring", NULL, "setting up %u queue pairs of %u slots: %s", n, ring,
+			       rte_strerror(-r));
+	return 0;
+}
+
+static int configure(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		     struct dp_error *err)
+{
+	struct ethdev *e = kp->priv;
+	struct rte_eth_dev_info info;
+	struct rte_eth_conf ec = {0};
+	uint64_t l4 = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	uint16_t n, mtu = conf->mtu;
+	int r = rte_eth_dev_info_get(e->id, &info);
+
+	if (r < 0)
+		return dp_fail(err, r, "device", NULL, NULL, "reading the device's abilities: %s", rte_strerror(-r));
+	n = RTE_MIN(n_queues, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
+	n = RTE_MIN(RTE_MAX(n, 1), KIND_MAX_QUEUES);
+
+	ec.rxmode.mtu = e->netdev[0] ? DP_MTU_DEFAULT : mtu;
+	ec.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	ec.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	/* The tap driver computes checksums with the CPU too; ours is as good and is counted. Segmentation is always ours: drivers disagree on what the checksum field of a request holds. */
+	if (!e->netdev[0] && (info.tx_offload_capa & l4) == l4)
+		ec.txmode.offloads |= l4;
+	if (n > 1 && info.flow_type_rss_offloads) {
+		ec.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		ec.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	}
+	ec.intr_conf.rxq = 1;
+	r = rte_eth_dev_configure(e->id, n, n, &ec);
+	if (r == -EINVAL && mtu > DP_MTU_DEFAULT)
+		return dp_fail(err, r, "out-of-range", "mtu", NULL, "mtu %u: the device takes %u at most", mtu,
+			       info.max_mtu != UINT16_MAX ? info.max_mtu : (uint16_t)(info.max_rx_pktlen - 18));
+	if (r < 0)
+		return dp_fail(err, r, "device", NULL, NULL, "configuring %u queue pairs: %s", n, rte_strerror(-r));
+	r = queues_setup(e, &info, e->own_pool ? e->own_pool : env->pool, n, conf->ring ? conf->ring : RING_DEFAULT, err);
+	if (r)
+		return r;
+
+	kp->n_queues = n;
+	kp->caps = 0;
+	if (ec.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+		kp->caps |= KIND_CAP_MULTI_SEG;
+	if (ec.txmode.offloads & l4)
+		kp->caps |= KIND_CAP_CSUM_L4;
+	kp->max_mtu = DP_MTU_MAX;
+	return 0;
+}
+
+static int start(struct kind_port *kp, const struct dp_port_conf *conf, struct dp_error *err)
+{
+	struct ethdev *e = kp->priv;
+	int r = rte_eth_dev_start(e->id);
+
+	if (r < 0)
+		return dp_fail(err, r, "device", NULL, "the lines logged by dpdk say why", "starting the device: %s",
+			       rte_strerror(-r));
+	/* A switch hears everybody. A virtual device without the notion says so, and hears everything anyway. */
+	r = rte_eth_promiscuous_enable(e->id);
+	if (r < 0 && r != -ENOTSUP)
+		return dp_fail(err, r, "device", NULL, NULL, "promiscuous mode: %s", rte_strerror(-r));
+	if (e->netdev[0]) {
+		r = set_netdev_mtu(e->netdev, conf->mtu);
+		if (r < 0)
+			return dp_fail(err, r, "out-of-range", "mtu", NULL, "mtu %u on %s: %s", conf->mtu, e->netdev, strerror(-r));
+	}
+	kp->rx = rte_eth_fp_ops[e->id].rx_pkt_burst;
+	kp->tx = rte_eth_fp_ops[e->id].tx_pkt_burst;
+	/* A device that cannot interrupt is no error to us. */
+	rte_log_set_level_pattern("lib.ethdev", RTE_LOG_CRIT);
+	for (uint16_t q = 0; q < kp->n_queues; q++) {
+		kp->rxq[q] = rte_eth_fp_ops[e->id].rxq.data[q];
+		kp->txq[q] = rte_eth_fp_ops[e->id].txq.data[q];
+		/* Does the driver want to be armed? One that has a descriptor but no such call is readable while frames wait. */
+		e->intr[q] = rte_eth_dev_rx_intr_enable(e->id, q) == 0;
+		if (e->intr[q])
+			rte_eth_dev_rx_intr_disable(e->id, q);
+		e->intr_fd[q] = rte_eth_dev_rx_intr_ctl_q_get_fd(e->id, q);
+	}
+	rte_log_set_level_pattern("lib.ethdev", RTE_LOG_WARNING);
+	return 0;
+}
+
+static void ethdev_close(struct kind_port *kp)
+{
+	struct ethdev *e = kp->priv;
+	int r;
+
+	if (e->device) {
+		r = rte_eth_dev_stop(e->id);
+		if (r < 0)
+			dp_log(LOG_WARNING, "stopping device %u: %s", e->id, rte_strerror(-r));
+		r = rte_eth_dev_close(e->id);
+		if (r < 0)
+			dp_log(LOG_WARNING, "closing device %u: %s", e->id, rte_strerror(-r));
+		r = rte_dev_remove(e->device);
+		if (r < 0)
+			dp_log(LOG_WARNING, "removing device: %s", rte_strerror(-r));
+	}
+	rte_mempool_free(e->own_pool);
+	free(e);
+	kp->priv = NULL;
+}
+
+static int open_device(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		       const char *driver, const char *devargs, struct dp_error *err)
+{
+	struct ethdev *e = kp->priv;
+	uint64_t before[FD_MAX / 64];
+	int r = driver ? eal_driver(driver, err) : 0;
+
+	xsk_descriptors(before);
+	if (!r)
+		r = probe(e, devargs, err);
+	if (!r)
+		r = configure(kp, env, conf, n_queues, err);
+	if (!r)
+		r = start(kp, conf, err);
+	if (r < 0) {
+		ethdev_close(kp);
+		return r;
+	}
+	xsk_found(e, before);
+	return 0;
+}
+
+static struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
+{
+	struct ethdev *e = calloc(1, sizeof(*e));
+
+	if (!e) {
+		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		return NULL;
+	}
+	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
+		e->xsk_fd[q] = -1;
+	kp->priv = e;
+	return e;
+}
+
+/* A name that no other device of this process had. */
+static unsigned next_unit(void)
+{
+	static unsigned unit;
+
+	return unit++;
+}
+
+/* --- what the rows have in common ---------------------------------------------------------------------------------------- */
+
+static bool ethdev_link_up(struct kind_port *kp)
+{
+	struct ethdev *e = kp->priv;
+	struct rte_eth_link link;
+
+	/* A tap's netdev is often moved into a container's namespace, where we cannot see its flags; its frames come all the same. */
+	if (e->netdev[0] && !if_nametoindex(e->netdev))
+		return true;
+	return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
+{
+	struct ethdev *e = kp->priv;
+
+	if (e->xsk_fd[q] >= 0)
+		return e->xsk_fd[q];
+	return e->intr_fd[q];
+}
+
+static int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
+{
+	struct ethdev *e = kp->priv;
+
+	if (e->intr[q])
+		rte_eth_dev_rx_intr_enable(e->id, q);
+	return 0;
+}
+
+static void ethdev_rx_disarm(struct kind_port *kp, uint16_t q)
+{
+	struct ethdev *e = kp->priv;
+
+	if (e->intr[q])
+		rte_eth_dev_rx_intr_disable(e->id, q);
+}
+
+static void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
+{
+	struct ethdev *e = kp->priv;
+	struct rte_eth_stats st;
+
+	if (rte_eth_stats_get(e->id, &st) < 0)
+		return;
+	out->rx_missed = st.imissed;
+	out->rx_error = st.ierrors;
+	out->rx_no_buffer = st.rx_nombuf;
+	/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
+	out->tx_error = e->xsk_fd[0] >= 0 ? 0 : st.oerrors;
+}
+
+#define ETHDEV_COMMON                                                                                                          \
+	.poll_link = true, .close = ethdev_close, .link_up = ethdev_link_up, .set_mtu = ethdev_set_mtu, .rx_fd = ethdev_rx_fd, \
+	.rx_arm = ethdev_rx_arm, .rx_disarm = ethdev_rx_disarm, .lost = ethdev_lost
+
+/* --- af-xdp ---------------------------------------------------------------------------------------------------------------- */
+
+static int need_ifname(const struct dp_port_conf *conf, struct dp_error *err)
+{
+	if (!conf->ifname[0])
+		return dp_fail(err, -EINVAL, "missing-attribute", "ifname", "ifname=eth1", "a port of kind %s needs ifname",
+			       conf->kind);
+	return 0;
+}
+
+static int need_netdev(const struct dp_port_conf *conf, struct dp_error *err)
+{
+	if (!if_nametoindex(conf->ifname))
+		return dp_fail(err, -ENODEV, "no-such-device", "ifname", "`ip link` shows the netdevs of the daemon's namespace",
+			       "ifname %s: no such netdev", conf->ifname);
+	return 0;
+}
+
+/* libbpf and libxdp, which the driver brings along, write what they think to stderr. Their notes are ours to log, at the lowest priority. */
+static int quiet_print(int level, const char *fmt, va_list ap)
+{
+	(void)level;
+	dp_vlog(LOG_DEBUG, fmt, ap);
+	return 0;
+}
+
+static int af_xdp_driver(struct dp_error *err)
+{
+	static const char *const setters[] = {"libbpf_set_print", "libxdp_set_print"};
+	int r = eal_driver("net_af_xdp", err);
+
+	for (unsigned i = 0; i < RTE_DIM(setters) && !r; i++) {
+		void *(*set)(int (*)(int, const char *, va_list)) = dlsym(RTLD_DEFAULT, setters[i]);
+
+		if (set)
+			set(quiet_print);
+	}
+	return r;
+}
+
+static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		       struct dp_error *err)
+{
+	unsigned unit = next_unit();
+	struct ethdev *e;
+	char devargs[128], name[RTE_MEMPOOL_NAMESIZE];
+	int r = need_netdev(conf, err);
+
+	if (!r)
+		r = af_xdp_driver(err);
+	if (r < 0)
+		return r;
+	if (conf->mtu > XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22)
+		return dp_fail(err, -EINVAL, "out-of-range", "mtu", "af-packet carries 9216",
+			       "mtu %u: af-xdp carries %d at most (a frame is a page)", conf->mtu,
+			       XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22);
+	e = ethdev_new(kp, err);
+	if (!e)
+		return -ENOMEM;
+	snprintf(name, sizeof(name), "xsk_%u", unit);
+	e->own_pool = rte_pktmbuf_pool_create(name, XSK_BUFFERS, 256, 0,
+					      conf->mtu > 1900 ? XSK_BIG_ROOM : RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!e->own_pool) {
+		ethdev_close(kp);
+		return dp_fail(err, -ENOMEM, "no-memory", NULL, "fewer af-xdp ports, or more memory for DPDK",
+			       "af-xdp: %d buffers: %s", XSK_BUFFERS, rte_strerror(rte_errno));
+	}
+	/* Frames may come from a sender whose kernel left the checksum to "hardware" that is us. */
+	kp->partial_csum = true;
+	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);
+	return open_device(kp, env, conf, n_queues, NULL, devargs, err);
+}
+
+const struct port_kind ethdev_af_xdp = {.name = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};
+
+/* --- tap --------------------------------------------------------------------------------------------------------------------- */
+
+static int tap_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		    struct dp_error *err)
+{
+	struct ethdev *e;
+	char devargs[128];
+
+	if (if_nametoindex(conf->ifname))
+		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
+			       "ifname %s: there already", conf->ifname);
+	e = ethdev_new(kp, err);
+	if (!e)
+		return -ENOMEM;
+	snprintf(e->netdev, sizeof(e->netdev), "%s", conf->ifname);
+	snprintf(devargs, sizeof(devargs), "net_tap%u,iface=%s", next_unit(), conf->ifname);
+	return open_device(kp, env, conf, n_queues, "net_tap", devargs, err);
+}
+
+const struct port_kind ethdev_tap = {.name = "tap", .validate = need_ifname, .open = tap_open, ETHDEV_COMMON};
+
+/* --- nic --------------------------------------------------------------------------------------------------------------------- */
+
+static int nic_validate(const struct dp_port_conf *conf, struct dp_error *err)
+{
+	if (!conf->devargs[0])
+		return dp_fail(err, -EINVAL, "missing-attribute", "devargs", "devargs=0000:03:00.0 or devargs=net_pcap0,iface=eth1",
+			       "a port of kind nic needs devargs");
+	return 0;
+}
+
+static int nic_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		    struct dp_error *err)
+{
+	char driver[64];
+	size_t n = strcspn(conf->devargs, ",0123456789");
+
+	/* A virtual device's name is its driver's, and a number: net_pcap0. Anything else is an address on a bus, whose driver was loaded at start. */
+	snprintf(driver, sizeof(driver), "%.*s", (int)RTE_MIN(n, sizeof(driver) - 1), conf->devargs);
+	if (!ethdev_new(kp, err))
+		return -ENOMEM;
+	/* One virtio-user driver serves both names. */
+	if (!strcmp(driver, "net_virtio_user"))
+		snprintf(driver, sizeof(driver), "net_virtio");
+	return open_device(kp, env, conf, n_queues, strncmp(driver, "net_", 4) ? NULL : driver, conf->devargs, err);
+}
+
+const struct port_kind ethdev_nic = {.name = "nic", .validate = nic_validate, .open = nic_open, ETHDEV_COMMON};

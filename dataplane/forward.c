@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hot path: a frame's journey from a receive queue to the ports that it leaves by.
+ *
+ *   receive -> admit (headers, VLAN) -> check (spoofing, in limits; only on ports that have any) -> learn -> look up -> send or flood
+ *
+ * A burst goes through each stage together, so that the cache misses of its look-ups overlap: the buckets of all its addresses are
+ * prefetched while it is admitted.
+ */
+#include "dp.h"
+#include "limit.h"
+
+/* What mbuf flags mean work at admission; all others are a driver's notes that nobody reads. */
+#define FLAGS_WORK (RTE_MBUF_F_RX_VLAN_STRIPPED | OFFLOAD_REQUEST)
+
+#define FRAME_MAX (DP_MTU_MAX + 14 + 8) /* with two tags */
+
+/* The parts of a burst that the stages hand on. n frames are alive, at the front. */
+struct burst {
+	unsigned n;
+	struct rte_mbuf *m[WORKER_BURST];
+	struct vlan_frame f[WORKER_BURST];
+	uint64_t src[WORKER_BURST], dst[WORKER_BURST];		 /* FDB keys */
+	uint64_t src_hash[WORKER_BURST], dst_hash[WORKER_BURST]; /* undefined for group addresses */
+};
+
+/* 01:80:c2:00:00:00 to 0f: never forwarded by a bridge (802.1Q table 8-1). */
+static inline bool is_reserved(const uint8_t *dst)
+{
+	return unlikely(dst[0] == 0x01) && dst[1] == 0x80 && dst[2] == 0xc2 && dst[3] == 0 && dst[4] == 0 && dst[5] < 0x10;
+}
+
+/* Flags that ask for work. Kept out of line: most frames have none. */
+static __rte_noinline enum slc_drop admit_flags(struct rte_mbuf *m)
+{
+	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED && !vlan_restore(m))
+		return SLC_DROP_MALFORMED;
+	if (offload_asks(m) && offload_check(m) < 0)
+		return SLC_DROP_MALFORMED;
+	return SLC_DROP_N;
+}
+
+static inline enum slc_drop admit(const struct port *in, const struct port_rt *rt, struct rte_mbuf *m, struct vlan_frame *f)
+{
+	const uint8_t *data;
+	enum slc_drop why;
+
+	if (unlikely(m->data_len < 22)) {
+		if (m->pkt_len < 14)
+			return SLC_DROP_RUNT;
+		if (m->data_len != m->pkt_len)
+			return SLC_DROP_MALFORMED;
+	}
+	if (unlikely(m->ol_flags & FLAGS_WORK)) {
+		why = admit_flags(m);
+		if (why != SLC_DROP_N)
+			return why;
+	}
+	if (unlikely(m->pkt_len > FRAME_MAX && !(m->ol_flags & OFFLOAD_SEGMENT)))
+		return SLC_DROP_OVERSIZE;
+	data = rte_pktmbuf_mtod(m, const uint8_t *);
+	if (unlikely(data[6] & 1))
+		return SLC_DROP_SRC_MULTICAST;
+	if (is_reserved(data))
+		return SLC_DROP_RESERVED_DST;
+	why = vlan_admit(&rt->vlan, data, m->pkt_len, f);
+	if (unlikely(in->kp.partial_csum) && why == SLC_DROP_N)
+		offload_detect_partial(m, 14 + 4 * f->n_tags, f->ethertype);
+	return why;
+}
+
+/* Receive and admit. Returns the number of frames received; b->n of them are alive. */
+static inline unsigned receive(struct worker *w, const struct rxq *q, const struct port_rt *rt, struct port_counters *c,
+			       struct burst *b)
+{
+	struct port *in = q->port;
+	struct fdb *fdb = w->dp->fdb;
+	struct rte_mbuf *m[WORKER_BURST];
+	uint64_t bytes = 0;
+	unsigned n, k = 0;
+
+	n = in->kp.rx(CMM_LOAD_SHARED(in->kp.rxq[q->index]), m, WORKER_BURST);
+	b->n = 0;
+	if (n == 0)
+		return 0;
+	for (unsigned i = 0; i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct rte_ether_hdr *eth;
+		enum slc_drop why;
+
+		bytes += m[i]->pkt_len;
+		why = admit(in, rt, m[i], &b->f[k]);
+		if (unlikely(why != SLC_DROP_N)) {
+			c->drops[why]++;
+			rte_pktmbuf_free(m[i]);
+			continue;
+		}
+		eth = rte_pktmbuf_mtod(m[i], const struct rte_ether_hdr *);
+		b->m[k] = m[i];
+		b->src[k] = fdb_key(b->f[k].vid, &eth->src_addr);
+		b->dst[k] = fdb_key(b->f[k].vid, &eth->dst_addr);
+		b->src_hash[k] = fdb_hash(fdb, b->src[k]);
+		fdb_prefetch(fdb, b->src_hash[k]);
+		b->dst_hash[k] = fdb_hash(fdb, b->dst[k]);
+		fdb_prefetch(fdb, b->dst_hash[k]);
+		k++;
+	}
+	b->n = k;
+	c->rx_frames += n;
+	c->rx_bytes += bytes;
+	return n;
+}
+
+/* Drop the frames that have a reason; SLC_DROP_N keeps. */
+static void keep(struct burst *b, const uint8_t *why, struct port_counters *c)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		if (why[i] != SLC_DROP_N) {
+			c->drops[why[i]]++;
+			rte_pktmbuf_free(b->m[i]);
+			continue;
+		}
+		b->m[k] = b->m[i];
+		b->f[k] = b->f[i];
+		b->src[k] = b->src[i];
+		b->dst[k] = b->dst[i];
+		b->src_hash[k] = b->src_hash[i];
+		b->dst_hash[k] = b->dst_hash[i];
+		k++;
+	}
+	b->n = k;
+}
+
+static void limits_in(struct worker *w, const struct port_rt *rt, struct port_counters *c, struct burst *b)
+{
+	uint64_t admit = limit_charge(rt->in_bps, rt->in_pps, b->m, b->n, w->now_tsc);
+	uint8_t why[WORKER_BURST];
+
+	if (admit == (1ull << b->n) - 1)
+		return;
+	for (unsigned i = 0; i < b->n; i++)
+		why[i] = admit >> i & 1 ? SLC_DROP_N : SLC_DROP_LIMIT_IN;
+	keep(b, why, c);
+}
+
+/* What only some ports ask for: administratively down, anti-spoofing, in limits. */
+static __rte_noinline void check(struct worker *w, const struct port_rt *rt, struct port_counters *c, struct burst *b)
+{
+	uint8_t why[WORKER_BURST];
+	unsigned dropped = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		why[i] = SLC_DROP_N;
+		if (rt->down)
+			why[i] = SLC_DROP_RX_DOWN;
+		else if (rt->spoof_on)
+			why[i] = spoof_check(&rt->spoof, b->m[i], 14 + 4 * b->f[i].n_tags, b->f[i].ethertype);
+		dropped += why[i] != SLC_DROP_N;
+	}
+	if (dropped)
+		keep(b, why, c);
+	if (b->n && (rt->in_bps || rt->in_pps))
+		limits_in(w, rt, c, b);
+}
+
+/* Learn a new or moved address; if somebody else is writing, later. */
+static __rte_noinline void learn(struct worker *w, struct port *in, struct port_counters *c, uint64_t key)
+{
+	int r = fdb_learn(w->dp->fdb, key, in->idx, w->now_s);
+
+	if (r == 1) {
+		c->moved++;
+	} else if (r == -EAGAIN) {
+		if (w->n_retry < WORKER_RETRY) {
+			w->retry[w->n_retry].key = key;
+			w->retry[w->n_retry].gen = in->gen;
+			w->retry[w->n_retry++].port = in->idx;
+		} else {
+			c->learn_refused++;
+		}
+	} else if (r < 0) {
+		c->learn_refused++;
+	}
+}
+
+void forward_learn_retry(struct worker *w)
+{
+	unsigned n = w->n_retry, left = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct port *p = rcu_dereference(w->dp->ports[w->retry[i].port]);
+
+		/* Read-side sections have passed since; the port may have gone, and its index with it. */
+		if (!p || p->gen != w->retry[i].gen)
+			continue;
+		if (fdb_learn(w->dp->fdb, w->retry[i].key, p->idx, w->now_s) == -EAGAIN)
+			w->retry[left++] = w->retry[i];
+	}
+	w->n_retry = left;
+}
+
+/* Hear every source. Frames whose source is bound to another port go. */
+static inline void hear(struct worker *w, struct port *in, struct port_counters *c, struct burst *b)
+{
+	uint64_t last = UINT64_MAX; /* no key: they have 60 bits */
+	uint8_t why[WORKER_BURST];
+	bool bound = false;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		why[i] = SLC_DROP_N;
+		if (b->src[i] == last)
+			continue;
+		last = b->src[i];
+		switch (fdb_hear(w->dp->fdb, b->src[i], b->src_hash[i], in->idx, w->now_s)) {
+		case FDB_KNOWN:
+			break;
+		case FDB_NEW:
+			learn(w, in, c, b->src[i]);
+			break;
+		case FDB_BOUND:
+			why[i] = SLC_DROP_SRC_BOUND;
+			bound = true;
+			last = UINT64_MAX;
+			break;
+		}
+	}
+	if (unlikely(bound))
+		keep(b, why, c);
+}
+
+/* Look up every destination and send. */
+static inline void dispatch(struct worker *w, struct port *in, const struct port_rt *rt, struct port_counters *c, struct burst *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *m = b->m[i];
+		struct port *out = NULL;
+		struct fdb_hit hit;
+
+		if (unlikely(*rte_pktmbuf_mtod(m, const uint8_t *) & 1)) {
+			egress_flood(w, in, rt, m, &b->f[i]);
+			continue;
+		}
+		hit = fdb_lookup(w->dp->fdb, b->dst[i], b->dst_hash[i]);
+		if (hit.port == in->idx) {
+			c->drops[SLC_DROP_SAME_PORT]++;
+			rte_pktmbuf_free(m);
+			continue;
+		}
+		if (likely(hit.port != FDB_NO_PORT))
+			out = rcu_dereference(w->dp->ports[hit.port]);
+		/* An entry may outlive its port for a moment: the address is unknown then. */
+		if (likely(out != NULL))
+			egress_send(w, rt, out, m, &b->f[i]);
+		else
+			egress_flood(w, in, rt, m, &b->f[i]);
+	}
+}
+
+unsigned forward_queue(struct worker *w, struct rxq *q)
+{
+	struct port *in = q->port;
+	const struct port_rt *rt = rcu_dereference(in->rt);
+	struct port_counters *c = &in->counters[w->id];
+	struct burst b;
+	unsigned n;
+
+	n = receive(w, q, rt, c, &b);
+	if (n == 0)
+		return 0;
+	if (unlikely(rt->checks) && b.n)
+		check(w, rt, c, &b);
+	hear(w, in, c, &b);
+	dispatch(w, in, rt, c, &b);
+	egress_flush(w);
+	return n;
+}

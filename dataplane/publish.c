@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Make a change the state, and retire what it replaced: see change.h. */
+#include <search.h>
+#include <stdlib.h>
+
+#include "change.h"
+
+static void publish_vlans(struct txn *t)
+{
+	struct dp *dp = t->dp;
+
+	for (unsigned i = 0; i < t->n_vlans; i++) {
+		struct vlan_change *vc = &t->vlans[i];
+
+		vc->old = dp->vlan_conf[vc->id];
+		dp->vlan_conf[vc->id] = vc->made;
+		fdb_limit_vlan(dp->fdb, vc->id, vc->made ? vc->made->mac_limit : 0);
+		fdb_aging_vlan(dp->fdb, vc->id, vc->made ? vc->made->aging_s : DP_AGING_DEFAULT_S);
+	}
+	for (unsigned vid = 0; vid < DP_VLAN_N; vid++) {
+		if (t->members[vid]) {
+			t->old_members[vid] = dp->vlans[vid];
+			rcu_assign_pointer(dp->vlans[vid], t->members[vid]);
+		}
+	}
+}
+
+void txn_publish(struct txn *t)
+{
+	struct dp *dp = t->dp;
+
+	/* New ports and new configurations first: what follows refers to them. */
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old && pc->old->rt->conf.vlan)
+			dp->vlan_refs[pc->old->rt->conf.vlan]--;
+		if (pc->want && pc->conf.vlan)
+			dp->vlan_refs[pc->conf.vlan]++;
+		if (pc->port)
+			rcu_assign_pointer(dp->ports[pc->port->idx], pc->port);
+		if (pc->rt) {
+			pc->old_rt = pc->old->rt;
+			rcu_assign_pointer(pc->old->rt, pc->rt);
+		}
+		if (pc->port || pc->rt)
+			fdb_limit_port(dp->fdb, pc->port ? pc->port->idx : pc->old->idx, pc->conf.mac_limit);
+	}
+	/* An address that stays bound to the same port is not unbound in between: a frame would be flooded. */
+	for (unsigned i = 0; i < t->n_del; i++) {
+		struct binding *b = &t->del[i], *again = bsearch(b, t->add, t->n_add, sizeof(*b), binding_by_key);
+
+		if (!again || again->pc != b->pc || !b->pc->same)
+			fdb_unbind(dp->fdb, b->key, b->pc->old->idx);
+	}
+	for (unsigned i = 0; i < t->n_add; i++) {
+		struct binding *b = &t->add[i];
+
+		fdb_bind(dp->fdb, b->key, b->pc->port ? b->pc->port->idx : b->pc->old->idx);
+	}
+	publish_vlans(t);
+	for (unsigned w = 0; w < dp->n_workers; w++) {
+		if (t->sets[w]) {
+			t->old_sets[w] = dp->workers[w]->pollset;
+			rcu_assign_pointer(dp->workers[w]->pollset, t->sets[w]);
+		}
+	}
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old && !pc->same) {
+			port_fds_del(pc->old);
+			/* A port that is replaced by one of its name leaves it the place in the tree. */
+			if (pc->port)
+				*(struct port **)tfind(pc->old, &dp->names, port_by_name) = pc->port;
+			else
+				tdelete(pc->old, &dp->names, port_by_name);
+			dp->n_ports--;
+			rcu_assign_pointer(dp->ports[pc->old->idx], NULL);
+		}
+		if (pc->port)
+			dp->n_ports++;
+	}
+}
+
+/* Learned addresses in VLANs that a port no longer carries would swallow frames until they age. */
+static void flush_left_vlans(struct txn *t, const struct port_change *pc)
+{
+	for (unsigned vid = 0; vid < DP_VLAN_N; vid++) {
+		if (vlan_bit(pc->old_rt->vlan.trunks, vid) && !vlan_bit(pc->rt->vlan.trunks, vid) &&
+		    fdb_count_vlan(t->dp->fdb, vid))
+			fdb_flush(t->dp->fdb, pc->old->idx, vid);
+	}
+}
+
+void txn_retire(struct txn *t)
+{
+	struct dp *dp = t->dp;
+	bool gone = false;
+
+	for (unsigned w = 0; w < dp->n_workers; w++)
+		worker_wake(dp->workers[w]);
+	dp_quiesce(dp);
+
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+
+		if (pc->old && !pc->same) {
+			gone = true;
+			fdb_flush(dp->fdb, pc->old->idx, -1);
+		}
+		if (pc->old_rt) {
+			flush_left_vlans(t, pc);
+			port_rt_free(pc->old_rt, pc->rt);
+		}
+	}
+	/* Frames handed over before the first grace period have been sent or dropped after the second. */
+	if (gone) {
+		for (unsigned w = 0; w < dp->n_workers; w++)
+			worker_wake(dp->workers[w]);
+		dp_quiesce(dp);
+	}
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port_change *pc = &t->ports[i];
+		struct dp_port_stats last;
+
+		if (pc->old && !pc->same) {
+			port_sum(pc->old, &last);
+			port_stats_add(&dp->gone, &last);
+			port_free(pc->old);
+		}
+		if (pc->port)
+			port_refresh(pc->port);
+	}
+	for (unsigned vid = 0; vid < DP_VLAN_N; vid++) {
+		if (t->old_members[vid]) {
+			if (t->old_members[vid]->storm != dp->vlans[vid]->storm)
+				free(t->old_members[vid]->storm);
+			free(t->old_members[vid]);
+		}
+	}
+	for (unsigned w = 0; w < dp->n_workers; w++)
+		free(t->old_sets[w]);
+	for (unsigned i = 0; i < t->n_vlans; i++)
+		free(t->vlans[i].old);
+}
