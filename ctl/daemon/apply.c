@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * apply: the only write. Here requests become the steps of a transaction (txn.h) and errors find their place in the request.
+ *
+ * What changes something becomes a step; adding what is so already and deleting what is not there become none. A request without
+ * steps succeeds and leaves the generation where it is. `set` starts from the object as the operations before it leave it, and changes
+ * the attributes that are named.
+ *
+ * `replace` compares what the client owns with the list. Deletions come first, in the reverse of the order in which objects are made;
+ * an object whose fixed attributes differ is deleted and made again. An object that is there under another owner is left alone if it
+ * is as the list wants it (two schedulers may both want VLAN 100), and refused if not.
+ */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "methods.h"
+#include "txn.h"
+
+/* A request that is being read. */
+struct request {
+	struct rpc_session *s;
+	struct rpc_error *err;
+	struct txn txn;
+	const char *list; /* how paths into it begin: "ops" or "replace.objects" */
+	bool with_op;	  /* entries are operations, not objects */
+};
+
+/* One entry of its list. */
+struct entry {
+	const char *op; /* "add", "set", "del" */
+	const struct schema_object *type;
+	const char *name;
+	const json_t *attrs; /* may be NULL */
+	size_t index;
+};
+
+/* --- errors ------------------------------------------------------------------------------------------------------------------ */
+
+static int no_memory(struct request *r)
+{
+	rpc_fail(r->err, RPC_REFUSED, "no-memory", "", NULL, "out of memory");
+	return -ENOMEM;
+}
+
+/* Where an entry is: "ops[3]" and what comes below it. */
+static void entry_path(const struct request *r, size_t index, const char *below, char *out, size_t size)
+{
+	if (index == TXN_NO_INDEX)
+		snprintf(out, size, "%s", r->list);
+	else
+		snprintf(out, size, "%s[%zu]%s", r->list, index, below);
+}
+
+static int entry_fail_schema(struct request *r, const struct entry *e, const char *below, const struct schema_error *bad)
+{
+	char prefix[64];
+
+	entry_path(r, e->index, below, prefix, sizeof(prefix));
+	rpc_fail_schema(r->err, prefix, bad);
+	return -EINVAL;
+}
+
+__attribute__((format(printf, 7, 8))) static int entry_fail(struct request *r, const struct entry *e, int code, const char *name,
+							    const char *below, const char *hint, const char *fmt, ...)
+{
+	char path[96], msg[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	entry_path(r, e->index, below, path, sizeof(path));
+	rpc_fail(r->err, code, name, path, hint, "%s", msg);
+	return -EINVAL;
+}
+
+/* The dataplane's error, which names a step. */
+static void fail_dataplane(struct request *r, int ret, const struct dp_error *bad)
+{
+	size_t index = bad->op < r->txn.n ? r->txn.steps[bad->op].index : TXN_NO_INDEX;
+	char path[96], below[48] = "";
+
+	if (!bad->name) {
+		rpc_fail(r->err, RPC_REFUSED, ret == -ENOMEM ? "no-memory" : "failed", "", NULL, "%s", strerror(-ret));
+		return;
+	}
+	if (bad->attr[0])
+		snprintf(below, sizeof(below), ".attrs.%s", bad->attr);
+	entry_path(r, index, below, path, sizeof(path));
+	rpc_fail(r->err, RPC_REFUSED, bad->name, path, bad->hint, "%s", bad->msg);
+}
+
+/* --- reading an entry ---------------------------------------------------------------------------------------------------------- */
+
+/* A key that must be a string, or NULL. */
+static const char *entry_string(struct request *r, const struct entry *e, const json_t *item, const char *key)
+{
+	const json_t *v = json_object_get(item, key);
+	char quoted[64], below[16];
+
+	if (json_is_string(v))
+		return json_string_value(v);
+	snprintf(below, sizeof(below), ".%s", key);
+	if (v)
+		entry_fail(r, e, RPC_INVALID_PARAMS, "wrong-type", below, NULL, "%s %s: must be a string", key,
+			   schema_quote(v, quoted, sizeof(quoted)));
+	else
+		entry_fail(r, e, RPC_INVALID_PARAMS, "missing-parameter", below, NULL, "%s: missing", key);
+	return NULL;
+}
+
+static int check_keys(struct request *r, const struct entry *e, const json_t *item)
+{
+	char quoted[64];
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)item, key, value) {
+		if (!strcmp(key, "object") || !strcmp(key, "name") || !strcmp(key, "attrs") || (r->with_op && !strcmp(key, "op")))
+			continue;
+		json_t *bad = json_string(key);
+
+		entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-parameter", "", NULL, "%s: unknown key of %s",
+			   schema_quote(bad, quoted, sizeof(quoted)), r->list);
+		json_decref(bad);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_type(struct request *r, struct entry *e, const json_t *item)
+{
+	const char *object = entry_string(r, e, item, "object");
+	char quoted[64];
+
+	if (!object)
+		return -EINVAL;
+	schema_quote(json_object_get(item, "object"), quoted, sizeof(quoted));
+	e->type = schema_object_find(object);
+	if (!e->type)
+		return entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-object", ".object", "`describe` lists the objects",
+				  "%s: unknown object", quoted);
+	if (!txn_takes(e->type))
+		return entry_fail(r, e, RPC_REFUSED, "read-only-object", ".object", NULL, "%s: cannot be changed", quoted);
+	return 0;
+}
+
+/* 0, or -EINVAL with the request's error. */
+static int read_entry(struct request *r, struct entry *e, const json_t *item)
+{
+	struct schema_error bad;
+	char quoted[64];
+
+	if (!json_is_object(item))
+		return entry_fail(r, e, RPC_INVALID_PARAMS, "wrong-type", "", NULL, "%s: must be an object",
+				  schema_quote(item, quoted, sizeof(quoted)));
+	if (check_keys(r, e, item) < 0)
+		return -EINVAL;
+	e->op = r->with_op ? entry_string(r, e, item, "op") : "add";
+	if (!e->op || read_type(r, e, item) < 0)
+		return -EINVAL;
+	e->name = entry_string(r, e, item, "name");
+	if (!e->name)
+		return -EINVAL;
+	if (schema_check_name(e->type, e->name, &bad) < 0)
+		return entry_fail_schema(r, e, "", &bad);
+	e->attrs = json_object_get(item, "attrs");
+	if (e->attrs && !json_is_object(e->attrs))
+		return entry_fail(r, e, RPC_INVALID_PARAMS, "wrong-type", ".attrs", NULL, "attrs %s: must be an object",
+				  schema_quote(e->attrs, quoted, sizeof(quoted)));
+	return 0;
+}
+
+/* The new configuration of an entry: over `old` if there is one, else over the defaults. NULL with the request's error. */
+static void *make_conf(struct request *r, const struct entry *e, const void *old)
+{
+	struct schema_error bad;
+	void *conf = malloc(e->type->size);
+
+	if (!conf) {
+		no_memory(r);
+		return NULL;
+	}
+	if (old)
+		memcpy(conf, old, e->type->size);
+	else
+		schema_defaults(e->type, conf);
+	schema_set_name(e->type, conf, e->name, NULL);
+	if (schema_decode(e->type, e->attrs, old, conf, &bad) == 0)
+		return conf;
+	entry_fail_schema(r, e, ".attrs", &bad);
+	free(conf);
+	return NULL;
+}
+
+static int step(struct request *r, enum step_kind kind, const struct entry *e, void *conf)
+{
+	int ret = txn_step(&r->txn, kind, e->type, e->name, conf, e->index);
+
+	return ret < 0 ? no_memory(r) : 0;
+}
+
+/* --- ops --------------------------------------------------------------------------------------------------------------------- */
+
+static int op_add(struct request *r, const struct entry *e)
+{
+	const struct object *old = txn_view(&r->txn, e->type, e->name);
+	void *conf = make_conf(r, e, NULL);
+	bool equal;
+
+	if (!conf)
+		return -EINVAL;
+	if (!old)
+		return step(r, STEP_ADD, e, conf);
+	equal = schema_equal(e->type, old->conf, conf);
+	free(conf);
+	return equal ? 0
+		     : entry_fail(r, e, RPC_REFUSED, "exists", ".name", "use set to change it, or del first",
+				  "%s %s: exists and is configured differently", e->type->name, e->name);
+}
+
+static int op_set(struct request *r, const struct entry *e)
+{
+	const struct object *old = txn_view(&r->txn, e->type, e->name);
+	void *conf;
+
+	if (!old)
+		return entry_fail(r, e, RPC_REFUSED, "not-found", ".name", "use add to make it", "%s %s: not found", e->type->name,
+				  e->name);
+	conf = make_conf(r, e, old->conf);
+	if (!conf)
+		return -EINVAL;
+	/* Byte for byte, so that saying what followed by itself (vlan_mode=access) is remembered as said. */
+	if (memcmp(conf, old->conf, e->type->size))
+		return step(r, STEP_SET, e, conf);
+	free(conf);
+	return 0;
+}
+
+static int op_del(struct request *r, const struct entry *e)
+{
+	if (e->attrs)
+		return entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-parameter", ".attrs", NULL, "attrs: not taken by del");
+	return txn_view(&r->txn, e->type, e->name) ? step(r, STEP_DEL, e, NULL) : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct request *r, const struct entry *e);
+} ops[] = {{"add", op_add}, {"set", op_set}, {"del", op_del}};
+
+static int run_op(struct request *r, const struct entry *e)
+{
+	char quoted[64];
+	json_t *op;
+
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (!strcmp(ops[i].name, e->op))
+			return ops[i].run(r, e);
+	op = json_string(e->op);
+	entry_fail(r, e, RPC_INVALID_PARAMS, "bad-value", ".op", NULL, "op %s: not one of add, set, del",
+		   schema_quote(op, quoted, sizeof(quoted)));
+	json_decref(op);
+	return -EINVAL;
+}
+
+static int read_ops(struct request *r, const json_t *list)
+{
+	int ret = 0;
+
+	r->list = "ops";
+	r->with_op = true;
+	for (size_t i = 0; ret == 0 && i < json_array_size(list); i++) {
+		struct entry e = {.index = i};
+
+		ret = read_entry(r, &e, json_array_get(list, i));
+		if (ret == 0)
+			ret = run_op(r, &e);
+	}
+	return ret;
+}
+
+/* --- replace ------------------------------------------------------------------------------------------------------------------ */
+
+/* Read the list into a table of what is wanted, each object with its decoded conf. */
+static int read_wanted(struct request *r, const json_t *list, struct table *wanted)
+{
+	if (table_reserve(wanted, json_array_size(list)) < 0)
+		return no_memory(r);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct entry e = {.index = i};
+		struct object *o;
+		void *conf;
+
+		if (read_entry(r, &e, json_array_get(list, i)) < 0)
+			return -EINVAL;
+		if (table_find(wanted, e.type, e.name))
+			return entry_fail(r, &e, RPC_INVALID_PARAMS, "duplicate", ".name", NULL, "%s %s: in the list twice",
+					  e.type->name, e.name);
+		conf = make_conf(r, &e, NULL);
+		if (!conf)
+			return -EINVAL;
+		o = object_new(e.type, e.name, r->s->client, conf);
+		if (!o) {
+			free(conf);
+			return no_memory(r);
+		}
+		table_insert(wanted, o);
+	}
+	return 0;
+}
+
+/* Delete what the client owns and the list does not want, or wants with other fixed attributes. */
+static int delete_unwanted(struct request *r, const struct table *wanted)
+{
+	size_t n;
+	struct object **list = table_list(&r->txn.ctl->store.objects, NULL, &n);
+	int ret = list ? 0 : no_memory(r);
+
+	while (ret == 0 && n-- > 0) {
+		const struct object *o = list[n], *want = table_find(wanted, o->type, o->name);
+		struct entry e = {.type = o->type, .name = o->name, .index = TXN_NO_INDEX};
+
+		if (strcmp(o->owner, r->s->client) || (want && !schema_fixed_differ(o->type, o->conf, want->conf)))
+			continue;
+		ret = step(r, STEP_DEL, &e, NULL);
+	}
+	free(list);
+	return ret;
+}
+
+/* Bring one wanted object about. Its conf moves into the step if one is needed. */
+static int bring_about(struct request *r, const struct entry *e, struct object *want)
+{
+	const struct object *now = txn_view(&r->txn, e->type, e->name);
+	void *conf = want->conf;
+
+	if (now && schema_equal(e->type, now->conf, conf))
+		return 0;
+	if (now && strcmp(now->owner, r->s->client))
+		return entry_fail(r, e, RPC_REFUSED, "owned", ".name", NULL, "%s %s: belongs to %s and is configured differently",
+				  e->type->name, e->name, now->owner);
+	want->conf = NULL;
+	return step(r, now ? STEP_SET : STEP_ADD, e, conf);
+}
+
+/* In the order in which objects are made, and within a type as the list has them. */
+static int bring_all_about(struct request *r, const json_t *list, struct table *wanted)
+{
+	for (const struct schema_object *const *type = schema_objects; *type; type++) {
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			const json_t *item = json_array_get(list, i);
+			struct entry e = {.type = *type, .name = json_string_value(json_object_get(item, "name")), .index = i};
+			int ret;
+
+			if (strcmp(json_string_value(json_object_get(item, "object")), (*type)->name))
+				continue;
+			ret = bring_about(r, &e, table_find(wanted, e.type, e.name));
+			if (ret < 0)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+static const json_t *replace_list(struct request *r, const json_t *replace)
+{
+	const json_t *list = json_object_get(replace, "objects");
+
+	if (json_is_array(list) && json_object_size(replace) == 1)
+		return list;
+	return rpc_fail(r->err, RPC_INVALID_PARAMS, "bad-value", "replace", NULL, "replace: must be {\"objects\": [...]}");
+}
+
+static int read_replace(struct request *r, const json_t *replace)
+{
+	const json_t *list = replace_list(r, replace);
+	struct table wanted = {0};
+	int ret;
+
+	if (!list)
+		return -EINVAL;
+	r->list = "replace.objects";
+	r->with_op = false;
+	ret = read_wanted(r, list, &wanted);
+	if (ret == 0)
+		ret = delete_unwanted(r, &wanted);
+	if (ret == 0)
+		ret = bring_all_about(r, list, &wanted);
+	table_clear(&wanted);
+	return ret;
+}
+
+/* --- the method ----------------------------------------------------------------------------------------------------------------- */
+
+static int check_generation(struct request *r, const json_t *params)
+{
+	uint64_t now = r->s->ctl->store.generation;
+	int64_t expected = param_int(params, "expect_generation", -1);
+
+	if (expected < 0 || (uint64_t)expected == now)
+		return 0;
+	rpc_fail(r->err, RPC_REFUSED, "generation-mismatch", "expect_generation", "read it again with get",
+		 "expect_generation %lld: the configuration is at generation %llu", (long long)expected, (unsigned long long)now);
+	return -EINVAL;
+}
+
+static int read_request(struct request *r, const json_t *params)
+{
+	const json_t *list = json_object_get(params, "ops"), *replace = json_object_get(params, "replace");
+
+	if (!list == !replace) {
+		rpc_fail(r->err, RPC_INVALID_PARAMS, list ? "bad-value" : "missing-parameter", "", NULL,
+			 "apply takes either ops or replace");
+		return -EINVAL;
+	}
+	if (check_generation(r, params) < 0)
+		return -EINVAL;
+	return list ? read_ops(r, list) : read_replace(r, replace);
+}
+
+json_t *apply_method(struct rpc_session *s, const json_t *params, struct rpc_error *err)
+{
+	struct request r = {.s = s, .err = err};
+	struct dp_error bad = {0};
+	json_t *result = NULL;
+	int ret;
+
+	txn_init(&r.txn, s->ctl, s->client);
+	if (read_request(&r, params) < 0)
+		goto out;
+	ret = txn_run(&r.txn, param_bool(params, "dry_run"), &bad);
+	if (ret < 0)
+		fail_dataplane(&r, ret, &bad);
+	else
+		result =
+			json_pack("{s:I, s:I}", "generation", (json_int_t)s->ctl->store.generation, "changes", (json_int_t)r.txn.n);
+out:
+	txn_free(&r.txn);
+	return result;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * sluiced: options, then a ladder of what must be there, the event loop, and the ladder back.
+ *
+ *      sockets (one daemon per paths)  ->  switch (EAL, workers)  ->  event loop: signals, switch, clients
+ *
+ * The sockets come first: a second daemon on the same paths must not touch huge pages or cores before it finds out. Clients that connect
+ * while the switch starts wait in the listen queue.
+ *
+ * SIGTERM, SIGINT and SIGHUP end it with exit code 0. They are blocked before the switch starts its workers, so that none of those
+ * ever takes a signal.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "config.h"
+#include "instance.h"
+#include "log.h"
+#include "server.h"
+
+struct daemon {
+	struct config config;
+	struct instance_socket control, stat;
+	struct dp *dp;
+	struct ctl ctl;
+	sd_event *event;
+	struct server *server;
+};
+
+/* Thousands of ports have as many descriptors, the usual soft limit is 1024. Failing leaves the old limit, which is reported when hit. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_printf(LOG_WARNING, "cannot raise the limit of open files: %m");
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* --- the switch ------------------------------------------------------------------------------------------------------------- */
+
+static int open_switch(struct daemon *d)
+{
+	const struct config *c = &d->config;
+	struct dp_config config = {
+		.n_cores = c->n_cores,
+		.memory = c->memory,
+		.poll = c->poll,
+		.buffers = c->buffers,
+		.fdb_max = c->fdb_max,
+		.drivers = c->drivers[0] ? c->drivers : NULL,
+		.log = log_line,
+	};
+	struct dp_error bad = {0};
+	int ret;
+
+	memcpy(config.cores, c->core_list, sizeof(config.cores));
+	ret = dp_open(&d->dp, &config, &bad);
+	if (ret < 0)
+		log_printf(LOG_ERR, "cannot start the switch: %s%s%s", bad.msg[0] ? bad.msg : strerror(-ret),
+			   bad.hint[0] ? "; " : "", bad.hint);
+	return ret;
+}
+
+static int on_switch(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	dp_dispatch(arg);
+	return 0;
+}
+
+/* What this build leaves out is said once in the log, and by `node show`. */
+static void note_missing(struct daemon *d)
+{
+	const char *name, *text;
+
+	if (d->config.trunk == 0) {
+		log_line(LOG_NOTICE, "trunk: not in this build");
+		ctl_note(&d->ctl, "trunk", "not in this build");
+	} else {
+		ctl_note(&d->ctl, "trunk", "none, as configured");
+	}
+	ctl_note(&d->ctl, "state", "not persisted by this build");
+	for (unsigned i = 0; (name = config_unsupported(&d->config, i, &text)); i++)
+		log_printf(LOG_WARNING, "%s: %s%s", name, !strcmp(name, "state") ? "the state is " : "", text);
+}
+
+/* --- the loop ---------------------------------------------------------------------------------------------------------------- */
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	log_printf(LOG_INFO, "ends: %s", sigabbrev_np(si->ssi_signo));
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int open_loop(struct daemon *d)
+{
+	sd_event_source *source = NULL;
+	int ret = sd_event_new(&d->event);
+
+	if (ret >= 0)
+		ret = sd_event_add_signal(d->event, NULL, SIGTERM, on_signal, NULL);
+	if (ret >= 0)
+		ret = sd_event_add_signal(d->event, NULL, SIGINT, on_signal, NULL);
+	if (ret >= 0)
+		ret = sd_event_add_signal(d->event, NULL, SIGHUP, on_signal, NULL);
+	if (ret >= 0)
+		ret = sd_event_add_io(d->event, &source, dp_fd(d->dp), EPOLLIN, on_switch, d->dp);
+	if (ret >= 0)
+		ret = sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
+	if (ret >= 0)
+		ret = sd_event_source_set_floating(source, true);
+	sd_event_source_unref(source);
+	if (ret >= 0)
+		ret = sd_event_set_watchdog(d->event, true);
+	if (ret >= 0)
+		ret = server_open(&d->server, d->event, &d->ctl);
+	if (ret >= 0)
+		ret = server_listen(d->server, d->control.fd, false);
+	if (ret >= 0)
+		ret = server_listen(d->server, d->stat.fd, true);
+	if (ret < 0)
+		log_printf(LOG_ERR, "cannot make the event loop: %s", strerror(-ret));
+	return ret;
+}
+
+static int open_sockets(struct daemon *d)
+{
+	static const struct instance_access control = {.mode = 0660, .group = "sluice"}, stat = {.mode = 0666};
+	char why[256];
+	int ret = instance_open(&d->control, d->config.socket, &control, why, sizeof(why));
+
+	if (ret == 0) {
+		ret = instance_open(&d->stat, d->config.stat_socket, &stat, why, sizeof(why));
+		if (ret < 0)
+			instance_close(&d->control);
+	}
+	if (ret < 0)
+		log_printf(LOG_ERR, "%s", why);
+	return ret;
+}
+
+static int loop(struct daemon *d)
+{
+	int ret;
+
+	sd_notify(0, "READY=1");
+	log_printf(LOG_INFO, "ready: %s", d->config.socket);
+	ret = sd_event_loop(d->event);
+	sd_notify(0, "STOPPING=1");
+	if (ret < 0)
+		log_printf(LOG_ERR, "the event loop failed: %s", strerror(-ret));
+	return ret;
+}
+
+static int run(struct daemon *d)
+{
+	int ret;
+
+	log_printf(LOG_INFO, "sluiced %s starts", SLUICE_VERSION);
+	raise_file_limit();
+	block_signals();
+	ret = open_sockets(d);
+	if (ret < 0)
+		return ret;
+	ret = open_switch(d);
+	if (ret < 0)
+		goto close_sockets;
+	ctl_init(&d->ctl, d->dp);
+	note_missing(d);
+	ret = open_loop(d);
+	if (ret >= 0)
+		ret = loop(d);
+	server_close(d->server);
+	sd_event_unref(d->event);
+	ctl_fini(&d->ctl);
+	dp_close(d->dp);
+close_sockets:
+	instance_close(&d->stat);
+	instance_close(&d->control);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	char why[512];
+
+	log_open();
+	if (config_load(&d.config, argc, argv, why, sizeof(why)) < 0) {
+		fprintf(stderr, "sluiced: %s\n", why);
+		return EXIT_FAILURE;
+	}
+	switch (d.config.action) {
+	case CONFIG_HELP:
+		config_help(stdout);
+		return EXIT_SUCCESS;
+	case CONFIG_VERSION:
+		printf("sluiced %s\n", SLUICE_VERSION);
+		return EXIT_SUCCESS;
+	case CONFIG_CHECK:
+		printf("sluiced: the configuration is valid\n");
+		return EXIT_SUCCESS;
+	case CONFIG_CLEANUP:
+		printf("sluiced: nothing to clean: this build leaves nothing behind when it ends\n");
+		return EXIT_SUCCESS;
+	case CONFIG_RUN:
+		break;
+	}
+	return run(&d) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "methods.h"
+#include "rpc.h"
+
+/* --- errors --------------------------------------------------------------------------------------------------------------- */
+
+void *rpc_fail(struct rpc_error *err, int code, const char *name, const char *path, const char *hint, const char *fmt, ...)
+{
+	va_list ap;
+
+	err->code = code;
+	err->name = name;
+	snprintf(err->path, sizeof(err->path), "%s", path);
+	snprintf(err->hint, sizeof(err->hint), "%s", hint ? hint : "");
+	va_start(ap, fmt);
+	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	va_end(ap);
+	return NULL;
+}
+
+void *rpc_fail_schema(struct rpc_error *err, const char *prefix, const struct schema_error *schema)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix && *schema->path ? "." : "", schema->path);
+	return rpc_fail(err, RPC_INVALID_PARAMS, schema->name, path, schema->hint, "%s", schema->msg);
+}
+
+/* Messages quote what came in and are cut to size, so they may hold broken UTF-8, which JSON does not take. */
+static json_t *text_json(const char *text)
+{
+	json_t *s = json_string(text);
+	char ascii[sizeof(((struct rpc_error *)0)->msg)];
+	size_t n = 0;
+
+	if (s)
+		return s;
+	for (; text[n] && n < sizeof(ascii) - 1; n++)
+		ascii[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
+	ascii[n] = '\0';
+	return json_string(ascii);
+}
+
+static json_t *error_json(const struct rpc_error *err)
+{
+	return json_pack("{s:i, s:o, s:{s:s, s:o, s:o}}", "code", err->code, "message", text_json(err->msg), "data", "name",
+			 err->name, "path", text_json(err->path), "hint", text_json(err->hint));
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------------------- */
+
+/* Text of a whole answer with its LF. Takes over `reply`, which may be NULL. */
+static char *dump_line(json_t *reply, size_t *len)
+{
+	char *text = reply ? json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+
+	json_decref(reply);
+	if (!text)
+		return NULL;
+	/* json_dumps leaves no room behind its NUL: the LF takes the NUL's place, the length says the rest. */
+	*len = strlen(text) + 1;
+	text[*len - 1] = '\n';
+	return text;
+}
+
+static char *error_line(json_t *id, const struct rpc_error *err, size_t *len)
+{
+	return dump_line(json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "error", error_json(err)), len);
+}
+
+char *rpc_error_line(const struct rpc_error *err, size_t *len)
+{
+	return error_line(json_null(), err, len);
+}
+
+/* Takes over `result`. */
+static char *result_line(json_t *id, json_t *result, size_t *len)
+{
+	struct rpc_error err = {0};
+	char *text = dump_line(json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "result", result), len);
+
+	if (!text || *len <= RPC_REPLY_MAX)
+		return text;
+	rpc_fail(&err, RPC_REFUSED, "too-large", "", "ask for less: a name, or a limit and the cursor of each answer",
+		 "the answer has %zu bytes (at most %u)", *len, RPC_REPLY_MAX);
+	free(text);
+	return error_line(id, &err, len);
+}
+
+/* --- from bytes to JSON ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * jansson's own depth limit is 2048, compiled in, and it recurses. So nesting is counted before it sees the line; brackets inside
+ * strings do not count. A NUL outside of a string would be a parse error anyway, but deserves its name.
+ */
+static bool scan(const char *line, size_t len, struct rpc_error *err)
+{
+	bool string = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = line[i];
+
+		if (!c)
+			return rpc_fail(err, RPC_PARSE_ERROR, "nul", "", NULL, "a NUL byte at offset %zu", i), false;
+		if (string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				string = false;
+			continue;
+		}
+		if (c == '"')
+			string = true;
+		else if (c == '{' || c == '[')
+			depth++;
+		else if ((c == '}' || c == ']') && depth)
+			depth--;
+		if (depth > RPC_DEPTH_MAX)
+			return rpc_fail(err, RPC_PARSE_ERROR, "too-deep", "", NULL, "nested deeper than %u", RPC_DEPTH_MAX), false;
+	}
+	return true;
+}
+
+static json_t *parse(const char *line, size_t len, struct rpc_error *err)
+{
+	const char *name = "parse-error";
+	json_error_t where;
+	json_t *json;
+
+	if (!scan(line, len, err))
+		return NULL;
+	json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
+	if (json)
+		return json;
+	if (json_error_code(&where) == json_error_out_of_memory)
+		return NULL;
+	if (json_error_code(&where) == json_error_duplicate_key)
+		name = "duplicate-key";
+	else if (json_error_code(&where) == json_error_null_character)
+		name = "nul";
+	return rpc_fail(err, RPC_PARSE_ERROR, name, "", NULL, "not JSON at byte %d: %s", where.position, where.text);
+}
+
+/* --- the envelope ----------------------------------------------------------------------------------------------------------- */
+
+struct request {
+	json_t *id; /* NULL: a notification. Borrowed */
+	const char *method;
+	json_t *params; /* NULL: none. Borrowed */
+};
+
+static bool invalid(struct rpc_error *err, const char *name, const char *path, const char *msg)
+{
+	rpc_fail(err, RPC_INVALID_REQUEST, name, path, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hello\",\"params\":{...}}", "%s",
+		 msg);
+	return false;
+}
+
+static bool open_envelope(json_t *json, struct request *r, struct rpc_error *err)
+{
+	const char *key, *version;
+	json_t *value, *id = json_object_get(json, "id");
+
+	r->id = NULL;
+	if (json_is_array(json))
+		return invalid(err, "batch", "", "batches are not taken: send one object per line");
+	/* Known first: an error in the rest of the envelope is answered under its id. */
+	if (id && !json_is_string(id) && !json_is_integer(id) && !json_is_null(id))
+		return invalid(err, "invalid-request", "id", "id: must be a string, an integer or null");
+	r->id = id;
+	json_object_foreach (json, key, value) {
+		if (strcmp(key, "jsonrpc") && strcmp(key, "id") && strcmp(key, "method") && strcmp(key, "params"))
+			return invalid(err, "invalid-request", "", "a request has jsonrpc, id, method and params, nothing else");
+	}
+	version = json_string_value(json_object_get(json, "jsonrpc"));
+	if (!version || strcmp(version, "2.0"))
+		return invalid(err, "invalid-request", "jsonrpc", "jsonrpc: must be \"2.0\"");
+	r->method = json_string_value(json_object_get(json, "method"));
+	if (!r->method)
+		return invalid(err, "invalid-request", "method", "method: must be a string");
+	r->params = json_object_get(json, "params");
+	if (r->params && !json_is_object(r->params)) {
+		rpc_fail(err, RPC_INVALID_PARAMS, "wrong-type", "", NULL, "params: must be an object");
+		return false;
+	}
+	return true;
+}
+
+static json_t *call(struct rpc_session *s, const struct request *r, struct rpc_error *err)
+{
+	const struct schema_method *m = schema_method_find(r->method);
+	struct schema_error bad;
+	char quoted[64];
+	json_t *name;
+
+	if (!m) {
+		name = json_string(r->method);
+		rpc_fail(err, RPC_METHOD_NOT_FOUND, "unknown-method", "", "`describe` lists the methods", "%s: unknown method",
+			 schema_quote(name, quoted, sizeof(quoted)));
+		json_decref(name);
+		return NULL;
+	}
+	if (m->writes && s->read_only)
+		return rpc_fail(err, RPC_REFUSED, "read-only", "", "use the control socket", "%s: this socket is read-only",
+				m->name);
+	if (schema_check_params(m, r->params, &bad) < 0)
+		return rpc_fail_schema(err, "", &bad);
+	return methods_call(m, s, r->params, err);
+}
+
+void rpc_session_init(struct rpc_session *s, struct ctl *ctl, bool read_only)
+{
+	*s = (struct rpc_session){.ctl = ctl, .read_only = read_only, .client = RPC_ANONYMOUS};
+}
+
+/* No result and nothing said about why means that memory ran out on the way. */
+static void settle_error(struct rpc_error *err)
+{
+	if (!err->code)
+		rpc_fail(err, RPC_INTERNAL_ERROR, "no-memory", "", NULL, "out of memory");
+}
+
+int rpc_handle(struct rpc_session *s, const char *line, size_t len, char **reply, size_t *reply_len)
+{
+	struct rpc_error err = {0};
+	struct request r = {0};
+	json_t *json = parse(line, len, &err), *result = NULL;
+	bool request = json && open_envelope(json, &r, &err);
+
+	*reply = NULL;
+	*reply_len = 0;
+	if (request)
+		result = call(s, &r, &err);
+	if (request && !r.id) {
+		json_decref(result);
+		json_decref(json);
+		return 0;
+	}
+	if (result) {
+		*reply = result_line(r.id, result, reply_len);
+	} else {
+		settle_error(&err);
+		*reply = error_line(r.id ? r.id : json_null(), &err, reply_len);
+	}
+	json_decref(json);
+	return *reply ? 0 : -ENOMEM;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CTL_RPC_H
+#define CTL_RPC_H
+
+/*
+ * JSON-RPC 2.0, one object per line: from the bytes of a line to the bytes of its answer.
+ *
+ *      line --> scan (depth, NUL) --> jansson, strict --> envelope --> method row --> parameters --> handler
+ *        |            |                     |                |             |              |             |
+ *      answer <-------+---------------------+----------------+-------------+--------------+---- result --+
+ *               -32700 parse-error, too-deep,    -32600      -32601        -32602      -32602, -32000
+ *                      duplicate-key, nul                  or -32000 read-only
+ *
+ * Sockets are not known here (server.c) and neither are objects (apply.c, get.c, ...), so a fuzzer can be put in front of it.
+ *
+ * The envelope is {"jsonrpc":"2.0","method":...} with "params" (an object; by position is refused) and "id" (string, integer or null).
+ * Other members are errors. Without "id" it is a notification: executed, never answered, not even when it fails. Batches are refused.
+ *
+ * Errors. `code` is one of JSON-RPC's own or RPC_REFUSED, when the request is well formed and the node's state does not allow it.
+ * data.name is the stable name of the error for programs, data.path says where in the parameters ("ops[3].attrs.vlan"), data.hint how
+ * to mend it; the message is for people.
+ *
+ * Handlers return their result, or NULL with *err filled (rpc_fail). NULL with an empty *err means out of memory.
+ *
+ * Control thread only.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "schema/schema.h"
+
+#define RPC_LINE_MAX	    (1u << 20) /* bytes of a line, without its LF */
+#define RPC_DEPTH_MAX	    16	       /* objects and lists within each other */
+#define RPC_REPLY_MAX	    (8u << 20) /* bytes of an answer */
+#define RPC_CLIENTS	    32	       /* connections to one socket */
+#define RPC_CLIENTS_PER_UID 8
+#define RPC_PARTIAL_LINE_S  10 /* a line that began must end within this time */
+
+enum {
+	RPC_PARSE_ERROR = -32700,
+	RPC_INVALID_REQUEST = -32600,
+	RPC_METHOD_NOT_FOUND = -32601,
+	RPC_INVALID_PARAMS = -32602,
+	RPC_INTERNAL_ERROR = -32603,
+	RPC_REFUSED = -32000,
+};
+
+struct rpc_error {
+	int code; /* 0: nothing was said */
+	const char *name;
+	char path[160];
+	char msg[320];
+	char hint[192];
+};
+
+struct ctl;
+
+/* One connection, as the methods see it. */
+struct rpc_session {
+	struct ctl *ctl;
+	bool read_only;	 /* stat.sock: methods that write are refused, secrets are not shown */
+	char client[64]; /* from hello; the owner of what this client adds */
+};
+
+#define RPC_ANONYMOUS "anonymous" /* a client that did not say hello */
+
+typedef json_t *(*rpc_handler)(struct rpc_session *s, const json_t *params, struct rpc_error *err);
+
+void rpc_session_init(struct rpc_session *s, struct ctl *ctl, bool read_only);
+
+/*
+ * Handle one line of `len` bytes (LF not included). *reply is the answer with its LF, for the caller to free(), or NULL if there is none
+ * (a notification). 0, or -ENOMEM: no answer could be made; close the connection rather than leave the client waiting.
+ */
+int rpc_handle(struct rpc_session *s, const char *line, size_t len, char **reply, size_t *reply_len);
+
+/* The answer to something that never became a request (id null): a line too long, a client too many. NULL when out of memory. */
+char *rpc_error_line(const struct rpc_error *err, size_t *len);
+
+/* Fill *err and return NULL, so that a handler can `return rpc_fail(...)`. `hint` may be NULL. */
+void *rpc_fail(struct rpc_error *err, int code, const char *name, const char *path, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+/* The same from a schema's error, whose path is put behind `prefix` ("ops[3].attrs", or "" for none). */
+void *rpc_fail_schema(struct rpc_error *err, const char *prefix, const struct schema_error *schema);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CTL_OBJECTS_H
+#define CTL_OBJECTS_H
+
+/*
+ * The C structs behind the objects' tables.
+ *
+ * An object that the dataplane carries starts with the dataplane's own struct, so that its configuration is handed over as a pointer
+ * and not translated. What only the control plane must remember comes behind it.
+ */
+
+#include "dataplane.h"
+#include "schema.h"
+
+struct vlan_conf {
+	struct dp_vlan_conf dp; /* first: apply.c passes a pointer to it */
+};
+
+struct port_conf {
+	struct dp_port_conf dp; /* first */
+	/*
+	 * vlan_mode was given. If not, it follows from `vlan` each time the port changes, as an empty vlan_mode column of Open
+	 * vSwitch's does: access with a VLAN, a trunk of all VLANs without.
+	 */
+	bool vlan_mode_given;
+};
+
+_Static_assert(sizeof(struct vlan_conf) <= SCHEMA_CONF_MAX && sizeof(struct port_conf) <= SCHEMA_CONF_MAX, "raise SCHEMA_CONF_MAX");
+
+extern const struct schema_object schema_vlan;
+extern const struct schema_object schema_port;
+extern const struct schema_object schema_node;
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Object "port": everything that struct dp_port_conf holds. Which attributes go together is the dataplane's to say, and its kinds'.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "objects.h"
+
+#define MEMBER(m)  offsetof(struct port_conf, dp.m)
+#define AT(m)	   .offset = MEMBER(m), .size = sizeof(((struct port_conf *)0)->dp.m)
+#define RATE(m)	   UNIT_BPS, AT(m), .max = SCHEMA_RATE_MAX
+#define FRAMES(m)  UNIT_PPS, AT(m), .max = SCHEMA_PPS_MAX
+#define BURST(m)   UNIT_BYTES, AT(m), .max = SCHEMA_BURST_MAX
+#define ID_MAX	   UINT32_MAX
+#define MAC_LIMIT  DP_FDB_MAX
+#define RING_MIN   64
+#define RING_MAX   16384
+#define QUEUES_MAX 16
+
+static const struct schema_choice roles[] = {{"server", false}, {"client", true}, {NULL, 0}};
+static const struct schema_choice admin[] = {{"up", false}, {"down", true}, {NULL, 0}};
+static const struct schema_choice ethertypes[] = {{"802.1ad", 0x88a8}, {"802.1q", 0x8100}, {NULL, 0}};
+static const struct schema_choice vlan_modes[] = {
+	{"access", DP_VLAN_ACCESS},
+	{"trunk", DP_VLAN_TRUNK},
+	{"native-tagged", DP_VLAN_NATIVE_TAGGED},
+	{"native-untagged", DP_VLAN_NATIVE_UNTAGGED},
+	{"dot1q-tunnel", DP_VLAN_DOT1Q_TUNNEL},
+	{NULL, 0},
+};
+
+static const struct schema_attr attrs[] = {
+	{"kind", SCHEMA_STRING, .flags = SCHEMA_REQUIRED | SCHEMA_FIXED, AT(kind),
+	 .doc = "how it attaches: memif, af-packet, af-xdp, tap, nic, vhost-user; `node show` lists what this build has"},
+	{"path", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(path), .doc = "memif, vhost-user: path of the Unix socket"},
+	{"ifname", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(ifname),
+	 .doc = "af-packet, af-xdp, tap: netdev in the daemon's namespace"},
+	{"devargs", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(devargs),
+	 .doc = "nic: DPDK device arguments, as 0000:01:00.0 or net_null0"},
+	{"id", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(id), .max = ID_MAX, .doc = "memif: interface id on the socket"},
+	{"role", SCHEMA_ENUM, .flags = SCHEMA_FIXED, AT(client), .choices = roles,
+	 .doc = "memif: listen on the path, or connect to it"},
+	{"secret", SCHEMA_STRING, .flags = SCHEMA_FIXED | SCHEMA_SECRET, AT(secret), .doc = "memif: shared secret"},
+	{"queues", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(queues), .min = 1, .max = QUEUES_MAX,
+	 .doc = "queue pairs wanted; without: one"},
+	{"ring", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(ring), .min = RING_MIN, .max = RING_MAX,
+	 .doc = "slots of a queue, a power of two; without: the kind's default"},
+
+	{"vlan_mode", SCHEMA_ENUM, .flags = SCHEMA_IMPLIED, AT(vlan_mode), .aux = offsetof(struct port_conf, vlan_mode_given),
+	 .def = DP_VLAN_TRUNK, .choices = vlan_modes,
+	 .doc = "as Open vSwitch's column; without: access if `vlan` is given, else a trunk of all VLANs"},
+	{"vlan", SCHEMA_U64, AT(vlan), .min = 1, .max = 4094,
+	 .doc = "the port's own VLAN: of an access port, native or service VLAN"},
+	{"trunks", SCHEMA_VLANS, AT(trunks), .doc = "trunk, native-tagged, native-untagged: VLANs carried; without: all"},
+	{"cvlans", SCHEMA_VLANS, AT(cvlans), .doc = "dot1q-tunnel: customer VLANs admitted; without: all"},
+	{"qinq_ethtype", SCHEMA_ENUM, AT(qinq_ethertype), .choices = ethertypes,
+	 .doc = "dot1q-tunnel: ethertype of the service tag; without: 802.1ad"},
+
+	{"mac", SCHEMA_MAC, AT(mac), .aux = MEMBER(has_mac), .doc = "the only source MAC address admitted"},
+	{"ips", SCHEMA_IPS, AT(ips), .aux = MEMBER(n_ips),
+	 .doc = "the only IPv4, IPv6, ARP and ND addresses admitted: 10.0.0.1, fd00::/64"},
+	{"static_macs", SCHEMA_VLAN_MACS, AT(static_macs), .aux = MEMBER(n_static_macs),
+	 .doc = "addresses behind this port, VLAN/MAC: never aged, never moved"},
+	{"mac_limit", SCHEMA_U64, AT(mac_limit), .max = MAC_LIMIT, .doc = "learned addresses at most; 0: no limit"},
+	{"isolated", SCHEMA_BOOL, AT(isolated), .doc = "no frames to or from other isolated ports"},
+
+	{"mtu", SCHEMA_U64, AT(mtu), .min = DP_MTU_MIN, .max = DP_MTU_MAX, .doc = "bytes of payload; without: 1500"},
+	{"admin", SCHEMA_ENUM, AT(down), .choices = admin, .doc = "down: the port carries nothing"},
+	{"in_bps", SCHEMA_U64, RATE(in.bps), .doc = "received from the port at most, whole frames; 0: no limit"},
+	{"in_pps", SCHEMA_U64, FRAMES(in.pps), .doc = "received from the port at most; 0: no limit"},
+	{"in_burst_bytes", SCHEMA_U64, BURST(in.burst_bytes), .doc = "burst of in_bps; 0: made from the rate"},
+	{"out_bps", SCHEMA_U64, RATE(out.bps), .doc = "sent to the port at most, whole frames; 0: no limit"},
+	{"out_pps", SCHEMA_U64, FRAMES(out.pps), .doc = "sent to the port at most; 0: no limit"},
+	{"out_burst_bytes", SCHEMA_U64, BURST(out.burst_bytes), .doc = "burst of out_bps; 0: made from the rate"},
+	{.name = NULL},
+};
+
+static int set_name(void *conf, const char *name, struct schema_error *err)
+{
+	struct port_conf *port = conf;
+
+	snprintf(port->dp.name, sizeof(port->dp.name), "%s", name);
+	return 0;
+}
+
+static void settle(void *conf)
+{
+	struct port_conf *port = conf;
+
+	if (!port->vlan_mode_given)
+		port->dp.vlan_mode = port->dp.vlan ? DP_VLAN_ACCESS : DP_VLAN_TRUNK;
+}
+
+const struct schema_object schema_port = {
+	.name = "port",
+	.doc = "a port of the switch",
+	.name_doc = "1-63 of a-z A-Z 0-9 . _ -",
+	.size = sizeof(struct port_conf),
+	.attrs = attrs,
+	.set_name = set_name,
+	.settle = settle,
+};
