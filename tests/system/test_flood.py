@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""One port's flood is nobody else's problem."""
+
+import time
+
+from harness import Sender, Stream, deadline, test_frame, until, wait_for
+
+ADDRESSES = 30_000
+
+
+def _mac(i):
+    return f"02:66:{i >> 24 & 255:02x}:{i >> 16 & 255:02x}:{i >> 8 & 255:02x}:{i & 255:02x}"
+
+
+@deadline(120)
+def test_a_mac_flood_leaves_the_others_alone(t):
+    """A port sends from tens of thousands of addresses: those of the others stay known, and frames to them are not flooded."""
+    node, a, b, c, d = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}, "witness": {"vlan": 100}, "flood": {"vlan": 100}})
+    wa, wb, witness, flood = a.wire(), b.wire(), c.wire(), d.wire()
+    until(wb, test_frame(b.mac, text="here"), wa)
+    until(wa, test_frame(a.mac, text="here"), wb)
+    until(wa, test_frame(a.mac, text="start"), witness)
+    stream = Stream(wa, wb, b.mac, a.mac)
+    for i in range(ADDRESSES):
+        flood.send(test_frame(_mac(i), a.mac))
+        if i % 30 == 0:
+            stream.send(1)
+    wait_for(lambda: node.port_stats("flood")["rx_frames"] >= ADDRESSES * 0.9, "the flood is in")
+    stream.check()
+    assert not until(wa, test_frame(a.mac, text="marker"), witness), "a frame to a known address was flooded"
+    assert {e["mac"] for e in node.fdb(port="a")} == {a.mac} and {e["mac"] for e in node.fdb(port="b")} == {b.mac}
+    assert node.get("port", "flood")["state"]["macs"] > ADDRESSES // 2
+
+
+def test_a_mac_limit_stops_a_flood(t):
+    """With mac_limit the flood takes that many entries and no more."""
+    node, a, b = t.switch({"a": {"vlan": 100, "mac_limit": 100}, "b": {"vlan": 100}})
+    wa, wb = a.wire(), b.wire()
+    wa.send(*(test_frame(_mac(i), b.mac) for i in range(1000)))
+    until(wa, test_frame(_mac(0), text="marker"), wb)
+    assert node.get("port", "a")["state"]["macs"] == 100
+    assert node.port_stats("a")["learn_refused"] == 900
+
+
+@deadline(120)
+def test_a_storm_is_limited_and_stays_in_its_vlan(t):
+    """storm_pps holds for all flooded frames of the VLAN; known unicast passes beside it, and no other VLAN sees a frame."""
+    limit = 1000
+    node, a, b, c, d = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}, "storm": {"vlan": 100}, "other": {"vlan": 200}})
+    node.set_vlan(100, storm_pps=limit)
+    wa, wb, other = a.wire(), b.wire(), d.wire()
+    until(wb, test_frame(b.mac, text="here"), wa)
+    until(wa, test_frame(a.mac, text="here"), wb)
+    storm = [test_frame(c.mac), test_frame(c.mac, "01:00:5e:00:00:01"), test_frame(c.mac, "02:00:00:00:77:77")]
+    sender = Sender(c.wire(), *storm)
+    try:
+        wait_for(lambda: node.drops("storm", "storm"), "the storm is over its limit")
+        start, flooded = time.monotonic(), node.port_stats("storm")["flooded"]
+        stream = Stream(wa, wb, b.mac, a.mac)
+        while time.monotonic() < start + 2:
+            stream.send(10)
+        flooded = node.port_stats("storm")["flooded"] - flooded
+        took = time.monotonic() - start
+    finally:
+        sender.stop()
+    stream.check()
+    assert abs(flooded / took / limit - 1) < 0.05, f"{flooded / took:.0f} flooded frames/s, not {limit}"
+    assert node.port_stats("other")["tx_frames"] == 0 and not other.drain()
+
+
+def test_a_flood_reaches_each_member_once(t):
+    """A broadcast leaves by every other port of its VLAN, once, and by no port of another VLAN."""
+    members = {f"m{i}": {"vlan": 100} for i in range(12)}
+    others = {f"o{i}": {"vlan": 200} for i in range(4)}
+    node, *ends = t.switch({**members, **others, "up": {"vlan_mode": "trunk", "trunks": [100]}})
+    wires = [e.wire() for e in ends]
+    tx = wires[0]
+    for i in range(50):
+        tx.send(test_frame(ends[0].mac, text=f"{i}"))
+    for end, wire in list(zip(ends, wires))[1:12]:
+        got = until(tx, test_frame(ends[0].mac, text=f"marker {end.name}"), wire)
+        assert [f.payload.rstrip(b"\0") for f in got][:50] == [str(i).encode() for i in range(50)], end.name
+    for wire in wires[12:16]:
+        assert not wire.drain()
+    assert [f.tags for f in wires[16].drain()][:50] == [["8100:100:0:0"]] * 50
+    assert node.port_stats("m0")["tx_frames"] == 0
