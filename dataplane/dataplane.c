@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -98,6 +100,19 @@ static void touch_meters(struct dp *dp)
 	}
 }
 
+/* A worker found the FDB too small: it must not wait for the next tick, in which thousands of addresses can come. */
+static void attend(void *arg, uint32_t events)
+{
+	struct dp *dp = arg;
+	uint64_t n;
+
+	(void)events;
+	if (read(dp->attention_fd, &n, sizeof(n)) < 0)
+		return;
+	atomic_store(&dp->attention, false);
+	fdb_tend(dp->fdb, now_s(dp), 0);
+}
+
 static void tick(void *arg)
 {
 	struct dp *dp = arg;
@@ -165,6 +180,9 @@ static int make_tables(struct dp *dp, struct dp_error *err)
 
 	if (r < 0)
 		return dp_fail(err, r, "system", NULL, NULL, "epoll: %s", strerror(-r));
+	dp->attention_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (dp->attention_fd < 0 || (r = events_watch(&dp->events, dp->attention_fd, EPOLLIN, attend, dp)) < 0)
+		return dp_fail(err, r ? r : -errno, "system", NULL, NULL, "eventfd: %s", strerror(r ? -r : errno));
 	dp->fdb = fdb_new(dp->fdb_max, DP_MAX_PORTS, dp_quiesce, NULL);
 	if (!dp->fdb)
 		return dp_fail(err, -ENOMEM, "no-memory", "fdb_max", NULL, "no memory for an FDB of %u addresses", dp->fdb_max);
@@ -203,8 +221,8 @@ static int start_workers(struct dp *dp, const uint16_t *cores, struct dp_error *
 int dp_open(struct dp **out, const struct dp_config *config, struct dp_error *err)
 {
 	struct dp *dp = calloc(1, sizeof(*dp));
-	uint16_t cores[DP_MAX_WORKERS];
-	struct eal_result eal;
+	uint16_t cores[DP_MAX_WORKERS] = {0};
+	struct eal_result eal = {0};
 	int r;
 
 	if (!dp)
@@ -277,6 +295,8 @@ void dp_close(struct dp *dp)
 	rte_mempool_free(dp->pool);
 	if (dp->events.epfd > 0)
 		events_fini(&dp->events);
+	if (dp->attention_fd > 0)
+		close(dp->attention_fd);
 	rte_eal_cleanup();
 	free(dp);
 }
@@ -391,7 +411,7 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
 		}
 		p = e.port < DP_MAX_PORTS ? dp->ports[e.port] : NULL;
 		fdb_key_split(e.key, &vid, &addr);
-		if (!p || (only && p != only) || (vlan >= 0 && vid != vlan) || (mac && memcmp(addr.addr_bytes, mac, 6)))
+		if (!p || (only && p != only) || (vlan >= 0 && vid != vlan) || (mac && memcmp(addr.addr_bytes, mac, 6) != 0))
 			continue;
 		out[found].vlan = vid;
 		memcpy(out[found].mac, addr.addr_bytes, 6);

@@ -30,6 +30,8 @@ struct dp {
 	struct worker *workers[DP_MAX_WORKERS];
 	unsigned n_workers, n_started;
 	bool busy_poll;
+	int attention_fd; /* written by a worker that needs the control thread, once: see attend() */
+	atomic_bool attention;
 
 	/* Control thread. */
 	struct events events;

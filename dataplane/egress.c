@@ -101,7 +101,8 @@ static __rte_noinline void enqueue_completed(struct worker *w, struct port *p, s
 {
 	struct rte_mbuf *out[OFFLOAD_MAX_SEGS];
 	struct offload_done done = {0};
-	int n = offload_complete(m, CMM_LOAD_SHARED(p->kp.caps), w->dp->pool, out, OFFLOAD_MAX_SEGS, &done);
+	int n = offload_complete(m, CMM_LOAD_SHARED(p->kp.caps), p->kp.pool ? p->kp.pool : w->dp->pool, out, OFFLOAD_MAX_SEGS,
+				 &done);
 
 	if (n < 0) {
 		counters(w, p)->drops[n == -ENOMEM ? SLC_DROP_TX_NO_BUFFER : SLC_DROP_TX_OFFLOAD]++;

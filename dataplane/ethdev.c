@@ -419,6 +419,7 @@ static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const s
 		return dp_fail(err, -ENOMEM, "no-memory", NULL, "fewer af-xdp ports, or more memory for DPDK",
 			       "af-xdp: %d buffers: %s", XSK_BUFFERS, rte_strerror(rte_errno));
 	}
+	kp->pool = e->own_pool;
 	/* Frames may come from a sender whose kernel left the checksum to "hardware" that is us. */
 	kp->partial_csum = true;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);

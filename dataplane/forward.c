@@ -7,6 +7,8 @@
  * A burst goes through each stage together, so that the cache misses of its look-ups overlap: the buckets of all its addresses are
  * prefetched while it is admitted.
  */
+#include <unistd.h>
+
 #include "dp.h"
 #include "limit.h"
 
@@ -172,6 +174,13 @@ static __rte_noinline void learn(struct worker *w, struct port *in, struct port_
 {
 	int r = fdb_learn(w->dp->fdb, key, in->idx, w->now_s);
 
+	if (unlikely(fdb_wants_room(w->dp->fdb)) && !atomic_exchange(&w->dp->attention, true)) {
+		uint64_t one = 1;
+		/* Once for each doubling of the table. It cannot fail but for a full counter, which is readable too. */
+		ssize_t written = write(w->dp->attention_fd, &one, sizeof(one));
+
+		(void)written;
+	}
 	if (r == 1) {
 		c->moved++;
 	} else if (r == -EAGAIN) {

@@ -85,7 +85,9 @@ struct kind_port {
 	kind_burst rx, tx;
 	void *rxq[KIND_MAX_QUEUES];
 	void *txq[KIND_MAX_QUEUES];
-	uint32_t caps;	   /* KIND_CAP_*; may change between kind_quiesce() calls (a guest negotiates) */
+	uint32_t caps; /* KIND_CAP_*; may change between kind_quiesce() calls (a guest negotiates) */
+	struct rte_mempool
+		*pool;	   /* where a copy for this port is best made (a buffer holds its largest frame), or NULL: the switch's */
 	uint16_t max_mtu;  /* largest MTU that the port can carry, bytes of payload */
 	bool partial_csum; /* frames may come with an unfinished checksum and no request saying so: see offload.h */
 	void *priv;	   /* the kind's own */

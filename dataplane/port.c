@@ -244,13 +244,14 @@ static void assign_queues(struct dp *dp, struct port *p)
 		dp->load[w]++;
 		p->rxq[q] = (struct rxq){.port = p, .index = q, .worker = w, .active = true, .last_tsc = rte_rdtsc()};
 	}
-	for (uint16_t w = 0; w < dp->n_workers; w++) {
-		uint16_t q = w % p->kp.n_queues;
+	for (unsigned w = 0; w < dp->n_workers; w++) {
+		uint16_t q;
 
 		if (p->kp.n_queues >= dp->n_workers) {
 			p->tx[w] = (struct port_tx){.owner = w, .queue = w};
 			continue;
 		}
+		q = w % RTE_MAX(p->kp.n_queues, 1);
 		/* Its own pair if it polls one; else it hands frames to a worker that does, who sends them by its own. */
 		for (uint16_t i = 0; i < p->kp.n_queues; i++) {
 			if (p->rxq[i].worker == w)

@@ -37,14 +37,15 @@ void txn_publish(struct txn *t)
 			dp->vlan_refs[pc->old->rt->conf.vlan]--;
 		if (pc->want && pc->conf.vlan)
 			dp->vlan_refs[pc->conf.vlan]++;
-		if (pc->port)
+		if (pc->port) {
+			fdb_limit_port(dp->fdb, pc->port->idx, pc->conf.mac_limit);
 			rcu_assign_pointer(dp->ports[pc->port->idx], pc->port);
-		if (pc->rt) {
+		}
+		if (pc->old && pc->rt) {
+			fdb_limit_port(dp->fdb, pc->old->idx, pc->conf.mac_limit);
 			pc->old_rt = pc->old->rt;
 			rcu_assign_pointer(pc->old->rt, pc->rt);
 		}
-		if (pc->port || pc->rt)
-			fdb_limit_port(dp->fdb, pc->port ? pc->port->idx : pc->old->idx, pc->conf.mac_limit);
 	}
 	/* An address that stays bound to the same port is not unbound in between: a frame would be flooded. */
 	for (unsigned i = 0; i < t->n_del; i++) {
@@ -109,7 +110,7 @@ void txn_retire(struct txn *t)
 			gone = true;
 			fdb_flush(dp->fdb, pc->old->idx, -1);
 		}
-		if (pc->old_rt) {
+		if (pc->old && pc->old_rt) {
 			flush_left_vlans(t, pc);
 			port_rt_free(pc->old_rt, pc->rt);
 		}

@@ -144,7 +144,7 @@ static json_t *parse(const char *line, size_t len, struct rpc_error *err)
 		return NULL;
 	if (json_error_code(&where) == json_error_duplicate_key)
 		name = "duplicate-key";
-	else if (json_error_code(&where) == json_error_null_character)
+	else if (json_error_code(&where) == json_error_null_character || json_error_code(&where) == json_error_null_byte_in_key)
 		name = "nul";
 	return rpc_fail(err, RPC_PARSE_ERROR, name, "", NULL, "not JSON at byte %d: %s", where.position, where.text);
 }

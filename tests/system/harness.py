@@ -274,7 +274,7 @@ class Node:
         return self.apply(add("vlan", str(vid), **attrs))
 
     def set_vlan(self, vid, **attrs):
-        return self.apply({"op": "set", "object": "vlan", "name": str(vid), "attrs": attrs})
+        return self.apply(change("vlan", str(vid), **attrs))
 
     def add_port(self, name, **attrs):
         """A port, and the VLAN that it names. One that has attributes already is given them by set_vlan(), after its first port."""
@@ -285,7 +285,7 @@ class Node:
         return self.add_port(endpoint.name, kind="af-packet", ifname=endpoint.name, **attrs)
 
     def set_port(self, name, **attrs):
-        return self.apply({"op": "set", "object": "port", "name": name, "attrs": attrs})
+        return self.apply(change("port", name, **attrs))
 
     def del_port(self, name):
         return self.apply(delete("port", name))
@@ -333,6 +333,10 @@ def add_ports(ports):
 
 def add(object_type, name, /, **attrs):
     return {"op": "add", "object": object_type, "name": name, "attrs": attrs}
+
+
+def change(object_type, name, /, **attrs):
+    return {"op": "set", "object": object_type, "name": name, "attrs": attrs}
 
 
 def delete(object_type, name):
@@ -484,29 +488,37 @@ def test_frame(src, dst=frames.BROADCAST, text="", tags=(), size=60):
     return frames.eth(dst, src, tags, frames.ETH_TEST, payload + bytes(max(0, size - 14 - 4 * len(tags) - len(payload))))
 
 
-def until(sender, marker, receiver, arrives=None):
+def before(marker, receiver):
     """
-    Send a marker and return the frames that came before it. Frames of one port keep their order, so what was sent before by this
-    sender and has not come by then has not been forwarded. `arrives`: the marker as it arrives, if not as it was sent.
+    Wait for a marker that has been sent, and return the frames that came before it. Frames of one port keep their order, so what was
+    sent before by the marker's sender and has not come by then has not been forwarded. A flooded marker reaches one receiver
+    sooner than the other: each is asked.
     """
-    sender.send(marker)
     end = time.monotonic() + DEADLINE_S
-    before = []
+    earlier = []
     while True:
         got = receiver.recv(end)
-        assert got is not None, f"the marker did not arrive; before it: {before[:20]}"
-        if got.raw == (arrives or marker):
-            return before
-        before.append(got)
+        assert got is not None, f"the marker did not arrive; before it: {earlier[:20]}"
+        if got.raw == marker:
+            return earlier
+        earlier.append(got)
+
+
+def until(sender, marker, receiver, arrives=None):
+    """Send a marker, and return what came before it. `arrives`: the marker as it arrives, if not as it was sent."""
+    sender.send(marker)
+    return before(arrives or marker, receiver)
 
 
 class Sender:
     """A process that sends the given frames in turn, as fast as it can, until stop(). For load: who knows which arrived."""
 
-    def __init__(self, wire, *what):
+    def __init__(self, wire, *what, cpu=None):
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                if cpu is not None:
+                    os.sched_setaffinity(0, {cpu})
                 while True:
                     for frame in what:
                         try:
@@ -534,8 +546,3 @@ def iperf3(server, client, addr, *args, port=5201, seconds=2):
     done = client.run("iperf3", "-c", addr, "-p", port, "-J", "-t", seconds, *args, seconds=seconds + 3 * DEADLINE_S)
     listener.communicate(timeout=DEADLINE_S)
     return json.loads(done.stdout)
-
-
-def cpu_count():
-    return len(os.sched_getaffinity(0))
-

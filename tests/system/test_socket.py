@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 
-from harness import Refused, add, deadline, run, wait_for
+from harness import Refused, add, change, deadline, delete, run, wait_for
 
 PARSE, INVALID, NO_METHOD, PARAMS, REFUSED = -32700, -32600, -32601, -32602, -32000
 LINE_MAX = 1 << 20
@@ -227,6 +227,36 @@ def test_apply_is_idempotent(t):
     node.del_port("p")
     node.del_port("p")
     assert node.call("get", {"object": "port"})["objects"] == []
+
+
+def test_references_are_checked(t):
+    """A port's VLAN must be there, or come in the same apply, in whatever order; a VLAN in use stays until its last port has left it."""
+    node = t.node()
+    run("ip", "link", "add", "name", "v0", "type", "veth", "peer", "name", "v1")
+    port = {"kind": "af-packet", "ifname": "v0"}
+
+    def refused(name, path, *ops):
+        before = node.call("get")
+        try:
+            node.apply(*ops)
+        except Refused as refusal:
+            assert refusal.code == REFUSED and (refusal.name, refusal.data["path"]) == (name, path), refusal
+            assert "100" in refusal.message, refusal
+        else:
+            raise AssertionError(f"accepted: {ops}")
+        assert node.call("get") == before
+
+    for mode in ("access", "native-tagged", "native-untagged", "dot1q-tunnel"):
+        refused("not-found", "ops[0].attrs.vlan", add("port", "p", **port, vlan=100, vlan_mode=mode))
+    # A trunk names none: what its trunks are is carried, not referred to.
+    node.apply(add("port", "p", **port, vlan_mode="trunk", trunks=[100]))
+    refused("not-found", "ops[0].attrs.vlan", change("port", "p", vlan_mode="access", vlan=100, trunks=None))
+    node.apply(change("port", "p", vlan_mode="access", vlan=100, trunks=None), add("vlan", "100"))
+    refused("in-use", "ops[1]", add("vlan", "200"), delete("vlan", "100"))
+    refused("in-use", "ops[0]", delete("vlan", "100"), change("port", "p", admin="down"))
+    node.apply(delete("vlan", "100"), add("vlan", "200"), change("port", "p", vlan=200))
+    node.apply(delete("vlan", "200"), delete("port", "p"))
+    assert node.call("get")["objects"] == []
 
 
 def test_dry_run_and_expected_generation(t):

@@ -37,6 +37,19 @@ static int learn_tended(struct fdb *f, uint64_t key, uint16_t port, uint32_t now
 
 /* --- collisions ------------------------------------------------------------------------------------------------------------- */
 
+/* The next key whose first bucket is 32 and whose second one is not 1024. */
+static uint64_t movable(const struct fdb *f, uint32_t *n)
+{
+	uint32_t first[2];
+	uint64_t key;
+
+	do {
+		key = colliding(f, n, 32, FDB_NONE, false);
+		fdb_table_buckets(&f->w->t, fdb_hash(f, key), first);
+	} while (first[1] == 1024);
+	return key;
+}
+
 static void colliding_addresses_go_to_their_second_bucket(void **state)
 {
 	struct fdb *f = make(1000);
@@ -57,14 +70,12 @@ static void colliding_addresses_move_others_out_of_their_way(void **state)
 {
 	struct fdb *f = make(1000);
 	uint64_t key[9];
-	uint32_t n = 0, first[2];
+	uint32_t n = 0;
 
 	(void)state;
 	/* Four that stand in bucket 32 and could stand elsewhere, then five that can stand in 32 and 1024 only. */
 	for (unsigned k = 0; k < 9; k++) {
-		key[k] = colliding(f, &n, 32, k < 4 ? FDB_NONE : 1024, k >= 4);
-		fdb_table_buckets(&f->w->t, fdb_hash(f, key[k]), first);
-		assert_true(k >= 4 || first[1] != 1024);
+		key[k] = k < 4 ? movable(f, &n) : colliding(f, &n, 32, 1024, true);
 		assert_int_equal(fdb_learn(f, key[k], 1 + k, 1), 0);
 	}
 	for (unsigned k = 0; k < 9; k++)
@@ -82,7 +93,7 @@ static void entry_meant_by_a_running_flush_does_not_move_past_it(void **state)
 	(void)state;
 	/* As above, between two chunks of a flush of port 1: whichever of the first four would have moved is gone instead. */
 	for (unsigned k = 0; k < 9; k++) {
-		key[k] = colliding(f, &n, 32, k < 4 ? FDB_NONE : 1024, k >= 4);
+		key[k] = k < 4 ? movable(f, &n) : colliding(f, &n, 32, 1024, true);
 		if (k == 8) {
 			f->w->flush.on = true;
 			f->w->flush.port = 1;

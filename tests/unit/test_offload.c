@@ -421,11 +421,10 @@ static void checksum_of_a_jumbo_frame_is_right(void **state)
 {
 	for (unsigned i = 0; i < N_KINDS; i++) {
 		struct frame *f = kind(i, 9001);
-		struct rte_mbuf *m = request(chain(f->b, f->len, 1999, 1001), f, csum_flag(f), 0);
+		struct rte_mbuf *m;
 
 		/* The worst sum: all ones. */
 		memset(&f->b[f->len - 9001], 0xff, 9001);
-		rte_pktmbuf_free(m);
 		m = request(chain(f->b, f->len, 1999, 1001), f, csum_flag(f), 0);
 		assert_int_equal(offload_check(m), 0);
 		assert_completes(m, f, CAPS_CHAIN);

@@ -253,8 +253,8 @@ static void vanish_and_return(uint16_t queues)
 	put16(f.b + f.l2 + 2, 500); /* the IP packet ends inside its first segment */
 	vh = open_request(&f, 6, VIRTIO_NET_HDR_GSO_TCPV4, 1400);
 	peer_send(&f, &vh);
+	UNTIL(lost().malformed == 1, for (uint16_t q = 0; q < queues; q++) if (kp.rx(kp.rxq[q], &m, 1)) rte_pktmbuf_free(m));
 	expect_traffic();
-	assert_int_equal(lost().malformed, 1);
 
 	for (unsigned round = 1; round < 3; round++) {
 		sh("ip link del pk0");

@@ -218,6 +218,17 @@ static inline void pump(bool (*done)(void))
 	}
 }
 
+/* Do `step` until `done`. The kernel may deliver what was sent a little later, on another CPU. */
+#define UNTIL(done, step)                                                         \
+	do {                                                                      \
+		uint64_t until_end = now_ms() + DEADLINE_MS;                      \
+		while (!(done)) {                                                 \
+			if (now_ms() > until_end)                                 \
+				fail_msg("not in %d ms: %s", DEADLINE_MS, #done); \
+			step;                                                     \
+		}                                                                 \
+	} while (0)
+
 static inline bool link_is_up(void)
 {
 	return packet_kind.link_up(&kp);

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The server on real sockets, in this process: the test is its own client and turns the event loop until an answer is there.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/instance.h"
+#include "daemon/outq.h"
+#include "daemon/rpc.h"
+#include "daemon/server.h"
+#include "fake_dp.h"
+
+static char dir[] = "/tmp/sluice-server-XXXXXX", why[256];
+static struct instance_socket control, stat_sock;
+static struct ctl ctl;
+static struct server *server;
+static sd_event *event;
+
+static const struct instance_access control_access = {.mode = 0660, .group = "sluice"}, stat_access = {.mode = 0666};
+
+static const char *in_dir(const char *name)
+{
+	static char path[2][64];
+	static unsigned i;
+
+	i ^= 1;
+	snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
+	return path[i];
+}
+
+static int setup(void **state)
+{
+	memset(&fake_dp, 0, sizeof(fake_dp));
+	strcpy(strrchr(dir, '-') + 1, "XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	ctl_init(&ctl, &fake_dp);
+	assert_true(sd_event_new(&event) >= 0);
+	assert_int_equal(instance_open(&control, in_dir("c"), &control_access, why, sizeof(why)), 0);
+	assert_int_equal(instance_open(&stat_sock, in_dir("s"), &stat_access, why, sizeof(why)), 0);
+	assert_int_equal(server_open(&server, event, &ctl), 0);
+	assert_int_equal(server_listen(server, control.fd, false), 0);
+	assert_int_equal(server_listen(server, stat_sock.fd, true), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	server_close(server);
+	instance_close(&stat_sock);
+	instance_close(&control);
+	sd_event_unref(event);
+	ctl_fini(&ctl);
+	/* Sockets and locks are gone: the directory is empty. */
+	assert_int_equal(rmdir(dir), 0);
+	return 0;
+}
+
+/* --- a client ------------------------------------------------------------------------------------------------------------- */
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	return fd;
+}
+
+/* Let the server do what it can do now. */
+static void turn(void)
+{
+	while (sd_event_run(event, 0) > 0)
+		;
+}
+
+static void say_bytes(int fd, const char *data, size_t n)
+{
+	while (n) {
+		ssize_t done = send(fd, data, n, MSG_NOSIGNAL);
+
+		assert_true(done > 0 || errno == EAGAIN);
+		if (done > 0) {
+			data += done;
+			n -= done;
+		}
+		turn();
+	}
+}
+
+static void say(int fd, const char *text)
+{
+	say_bytes(fd, text, strlen(text));
+}
+
+/* The next line, without its LF; "" when the connection is over. */
+static char *hear(int fd)
+{
+	char *line = malloc(RPC_REPLY_MAX + 2);
+	size_t n = 0;
+
+	assert_non_null(line);
+	for (;;) {
+		ssize_t got = recv(fd, line + n, 1, 0);
+
+		if (got == 0 || (got < 0 && errno == ECONNRESET))
+			break;
+		if (got < 0) {
+			assert_int_equal(errno, EAGAIN);
+			/* The server has something to do, or this waits for ever: cmocka's caller has the deadline. */
+			assert_true(sd_event_run(event, 5000000) > 0);
+			continue;
+		}
+		if (line[n] == '\n')
+			break;
+		assert_true(++n <= RPC_REPLY_MAX);
+	}
+	line[n] = '\0';
+	return line;
+}
+
+static void assert_hears(int fd, const char *part)
+{
+	char *line = hear(fd);
+
+	if (!strstr(line, part))
+		fail_msg("\"%.300s\" does not hold \"%s\"", line, part);
+	free(line);
+}
+
+static void assert_closed(int fd)
+{
+	char *line = hear(fd);
+
+	assert_string_equal(line, "");
+	free(line);
+	close(fd);
+}
+
+#define GET(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"get\"}\n"
+
+/* --- lines ------------------------------------------------------------------------------------------------------------------ */
+
+static void requests_are_answered_in_order_however_they_arrive(void **state)
+{
+	int fd = connect_to(control.path);
+
+	for (const char *p = GET(1); *p; p++)
+		say_bytes(fd, p, 1);
+	assert_hears(fd, "\"id\":1");
+	say(fd, GET(2) GET(3) "junk\n" GET(4));
+	assert_hears(fd, "\"id\":2");
+	assert_hears(fd, "\"id\":3");
+	assert_hears(fd, "parse-error");
+	assert_hears(fd, "\"id\":4");
+	close(fd);
+}
+
+static void a_line_too_long_is_answered_and_the_next_one_too(void **state)
+{
+	char *line = malloc(RPC_LINE_MAX + 2);
+	int fd = connect_to(control.path);
+
+	assert_non_null(line);
+	memset(line, ' ', RPC_LINE_MAX + 1);
+	memcpy(line, GET(1), sizeof(GET(1)) - 2);
+	line[RPC_LINE_MAX] = '\n';
+	say_bytes(fd, line, RPC_LINE_MAX + 1);
+	assert_hears(fd, "\"id\":1");
+	line[RPC_LINE_MAX] = ' ';
+	line[RPC_LINE_MAX + 1] = '\n';
+	say_bytes(fd, line, RPC_LINE_MAX + 2);
+	assert_hears(fd, "line-too-long");
+	say(fd, GET(2));
+	assert_hears(fd, "\"id\":2");
+	free(line);
+	close(fd);
+}
+
+static void who_stops_sending_is_answered_first(void **state)
+{
+	int fd = connect_to(control.path);
+
+	say(fd, GET(1) GET(2));
+	shutdown(fd, SHUT_WR);
+	assert_hears(fd, "\"id\":1");
+	assert_hears(fd, "\"id\":2");
+	assert_closed(fd);
+}
+
+static void a_line_without_its_end_is_not_a_request(void **state)
+{
+	int fd = connect_to(control.path);
+
+	say(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get\"}");
+	shutdown(fd, SHUT_WR);
+	assert_hears(fd, "line-unterminated");
+	assert_closed(fd);
+}
+
+static void a_client_that_does_not_read_is_not_read_from_and_loses_nothing(void **state)
+{
+	static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"describe\"}\n";
+	int deaf = connect_to(control.path), other = connect_to(control.path);
+	size_t sent = 0;
+
+	/* Until the socket is full although the server had its turns. */
+	for (;;) {
+		ssize_t n =
+			send(deaf, line + sent % (sizeof(line) - 1), sizeof(line) - 1 - sent % (sizeof(line) - 1), MSG_NOSIGNAL);
+
+		if (n > 0)
+			sent += n;
+		turn();
+		if (n < 0)
+			break;
+		assert_true(sent < 16 << 20);
+	}
+	say(other, GET(5));
+	assert_hears(other, "\"id\":5");
+	/* Every whole line is answered once it reads. */
+	for (size_t i = 0; i < sent / (sizeof(line) - 1); i++)
+		assert_hears(deaf, "\"result\"");
+	close(deaf);
+	close(other);
+}
+
+static void who_goes_away_in_the_middle_is_forgotten(void **state)
+{
+	int fd = connect_to(control.path), other = connect_to(control.path);
+
+	say(fd, GET(1) GET(2) "{\"jso");
+	close(fd);
+	turn();
+	say(other, GET(3));
+	assert_hears(other, "\"id\":3");
+	close(other);
+}
+
+/* --- clients ------------------------------------------------------------------------------------------------------------------ */
+
+static void the_ninth_of_a_user_is_told_and_others_stay(void **state)
+{
+	int fds[RPC_CLIENTS_PER_UID], extra;
+
+	for (int i = 0; i < RPC_CLIENTS_PER_UID; i++) {
+		fds[i] = connect_to(control.path);
+		say(fds[i], GET(1));
+		assert_hears(fds[i], "\"id\":1");
+	}
+	extra = connect_to(control.path);
+	assert_hears(extra, "too-many-clients");
+	assert_closed(extra);
+	/* The other socket counts its own. */
+	extra = connect_to(stat_sock.path);
+	say(extra, GET(2));
+	assert_hears(extra, "\"id\":2");
+	close(extra);
+	/* A place that is given up is free again. */
+	close(fds[0]);
+	turn();
+	fds[0] = connect_to(control.path);
+	say(fds[0], GET(3));
+	assert_hears(fds[0], "\"id\":3");
+	for (int i = 0; i < RPC_CLIENTS_PER_UID; i++)
+		close(fds[i]);
+}
+
+static void the_stat_socket_reads_only(void **state)
+{
+	int fd = connect_to(stat_sock.path);
+
+	say(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"apply\",\"params\":{\"ops\":[]}}\n");
+	assert_hears(fd, "read-only");
+	say(fd, GET(2));
+	assert_hears(fd, "\"result\"");
+	close(fd);
+}
+
+/* --- instances ------------------------------------------------------------------------------------------------------------------ */
+
+static void sockets_have_the_mode_of_who_may_use_them(void **state)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(control.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+	assert_int_equal(lstat(stat_sock.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0666);
+}
+
+static void a_second_instance_is_refused_and_disturbs_nothing(void **state)
+{
+	struct instance_socket second;
+	int fd;
+
+	assert_int_equal(instance_open(&second, control.path, &control_access, why, sizeof(why)), -EADDRINUSE);
+	assert_non_null(strstr(why, "another sluiced is running"));
+	instance_close(&second);
+	fd = connect_to(control.path);
+	say(fd, GET(1));
+	assert_hears(fd, "\"id\":1");
+	close(fd);
+}
+
+static void what_a_killed_daemon_left_is_replaced(void **state)
+{
+	struct instance_socket first, second;
+	int fd;
+
+	assert_int_equal(instance_open(&first, in_dir("k"), &control_access, why, sizeof(why)), 0);
+	/* As if killed: descriptors are closed, files stay. */
+	close(first.fd);
+	close(first.lock_fd);
+	assert_int_equal(access(first.path, F_OK), 0);
+	assert_int_equal(instance_open(&second, in_dir("k"), &control_access, why, sizeof(why)), 0);
+	fd = connect_to(second.path);
+	close(fd);
+	instance_close(&second);
+	assert_int_equal(access(first.path, F_OK), -1);
+	assert_int_equal(access(first.lock_path, F_OK), -1);
+}
+
+static void what_is_not_ours_is_left_alone(void **state)
+{
+	struct instance_socket ours, theirs;
+	FILE *f = fopen(in_dir("file"), "w");
+
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(instance_open(&ours, in_dir("file"), &control_access, why, sizeof(why)), -EEXIST);
+	assert_non_null(strstr(why, "not a socket"));
+	assert_int_equal(unlink(in_dir("file")), 0);
+	/* A listener without our lock: another program's. */
+	assert_int_equal(instance_open(&theirs, in_dir("t"), &control_access, why, sizeof(why)), 0);
+	assert_int_equal(unlink(theirs.lock_path), 0);
+	assert_int_equal(instance_open(&ours, in_dir("t"), &control_access, why, sizeof(why)), -EADDRINUSE);
+	assert_non_null(strstr(why, "another program"));
+	assert_int_equal(access(theirs.path, F_OK), 0);
+	instance_close(&theirs);
+}
+
+static void directories_are_made_on_the_way(void **state)
+{
+	struct instance_socket s;
+
+	assert_int_equal(instance_open(&s, in_dir("a/b/sock"), &control_access, why, sizeof(why)), 0);
+	instance_close(&s);
+	assert_int_equal(rmdir(in_dir("a/b")), 0);
+	assert_int_equal(rmdir(in_dir("a")), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(requests_are_answered_in_order_however_they_arrive),
+		TEST(a_line_too_long_is_answered_and_the_next_one_too),
+		TEST(who_stops_sending_is_answered_first),
+		TEST(a_line_without_its_end_is_not_a_request),
+		TEST(a_client_that_does_not_read_is_not_read_from_and_loses_nothing),
+		TEST(who_goes_away_in_the_middle_is_forgotten),
+		TEST(the_ninth_of_a_user_is_told_and_others_stay),
+		TEST(the_stat_socket_reads_only),
+		TEST(sockets_have_the_mode_of_who_may_use_them),
+		TEST(a_second_instance_is_refused_and_disturbs_nothing),
+		TEST(what_a_killed_daemon_left_is_replaced),
+		TEST(what_is_not_ours_is_left_alone),
+		TEST(directories_are_made_on_the_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
