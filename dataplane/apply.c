@@ -240,6 +240,14 @@ static int check_bindings(struct txn *t)
 	}
 	qsort(t->add, t->n_add, sizeof(t->add[0]), binding_by_key);
 	qsort(t->del, t->n_del, sizeof(t->del[0]), binding_by_key);
+	/* An address that a port names twice, as its `mac` and in static_macs, is one. */
+	for (unsigned i = 1; i < t->n_add; i++) {
+		if (t->add[i].key == t->add[i - 1].key && t->add[i].pc == t->add[i - 1].pc) {
+			memmove(&t->add[i], &t->add[i + 1], (t->n_add - i - 1) * sizeof(t->add[0]));
+			t->n_add--;
+			i--;
+		}
+	}
 	for (unsigned i = 0; i < t->n_add; i++) {
 		struct binding *b = &t->add[i];
 		struct fdb_hit hit = fdb_lookup(t->dp->fdb, b->key, fdb_hash(t->dp->fdb, b->key));

@@ -44,7 +44,7 @@ static int set_name(void *conf, const char *name, struct schema_error *err)
 
 const struct schema_object schema_vlan = {
 	.name = "vlan",
-	.doc = "a VLAN and its limits; a VLAN that is not configured is carried with the defaults",
+	.doc = "a VLAN and its limits; it must be there before a port can have it as its own",
 	.name_doc = "the VLAN's id, 1-4094",
 	.size = sizeof(struct vlan_conf),
 	.attrs = attrs,

@@ -258,6 +258,15 @@ static void address_is_bound_to_one_port_of_a_vlan(void **state)
 	assert_string_equal(err.attr, "mac");
 	must(apply_one(DP_PORT_ADD, &c, &err), &err);
 	assert_int_equal(dp_fdb_walk(dp, &cursor, -1, NULL, NULL, e, 8), 2);
+	/* Named twice by one port, it is bound once, and gone when both are. */
+	a.n_static_macs = 1;
+	a.static_macs[0].vlan = 100;
+	memcpy(a.static_macs[0].mac, a.mac, 6);
+	must(apply_one(DP_PORT_SET, &a, &err), &err);
+	a.n_static_macs = 0;
+	must(apply_one(DP_PORT_SET, &a, &err), &err);
+	cursor = 0;
+	assert_int_equal(dp_fdb_walk(dp, &cursor, 100, "a", NULL, e, 8), 1);
 	/* It moves from one port to another in one apply. */
 	a.has_mac = false;
 	must(dp_apply(dp, (struct dp_op[]){{DP_PORT_ADD, .port = &b}, {DP_PORT_SET, .port = &a}}, 2, false, &err), &err);
