@@ -118,7 +118,7 @@ static void blame_line(struct batch *b, const struct client_error *err)
 	unsigned long i;
 	char *end;
 
-	if (strncmp(err->path, "ops[", 4))
+	if (strncmp(err->path, "ops[", 4) != 0)
 		return;
 	i = strtoul(err->path + 4, &end, 10);
 	if (*end == ']' && i < b->n)

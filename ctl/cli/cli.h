@@ -13,7 +13,7 @@
  * Ranges are not checked here: the daemon says what is valid.
  *
  * With -j or -p the output is the method's result exactly as the socket gave it, so everything that can be seen can be read by a
- * program, and one description (doc/the schema) serves both. Text is for people and may change.
+ * program. Text is for people and may change.
  */
 
 #include <stdbool.h>

@@ -160,7 +160,7 @@ static int fdb_run(struct cli *cli, int argc, char **argv)
 
 	if (argc && !strcmp(argv[0], "help"))
 		return help_print(cli, "fdb", cli->out);
-	if (argc && strcmp(argv[0], "show"))
+	if (argc && strcmp(argv[0], "show") != 0)
 		return cli_usage(cli, "%s: unknown verb, not one of show", argv[0]);
 	snprintf(cli->context, sizeof(cli->context), "fdb show");
 	filter = words_params(schema_method_find("fdb"), keys, argc ? argc - 1 : 0, argv + 1, why, sizeof(why));
@@ -253,7 +253,7 @@ int command_run(struct cli *cli, int argc, char **argv)
 	if (o)
 		return object_run(cli, o, argc - 1, argv + 1);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(commands[i].name, argv[0]))
+		if (strcmp(commands[i].name, argv[0]) != 0)
 			continue;
 		if (cli->dry_run)
 			return cli_usage(cli, "-n goes with add, set and del");

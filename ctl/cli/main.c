@@ -119,7 +119,7 @@ static int set_colour(struct cli *cli, const char *when)
 	else if (!strcmp(when, "never"))
 		cli->colour = false;
 	else if (!strcmp(when, "auto"))
-		cli->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb");
+		cli->colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
 	else
 		return cli_usage(cli, "-c %s: not one of auto, always, never", when);
 	return CLI_DONE;

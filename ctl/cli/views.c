@@ -264,7 +264,7 @@ static void show_stats_of(const struct cli *cli, const json_t *stats, const char
 	if (!strcmp(object, "node") || (one && !strcmp(object, "port")))
 		show_frames(cli, json_array_get(list, 0));
 	for (size_t i = 0; i < sizeof(stats_tables) / sizeof(stats_tables[0]); i++) {
-		if (strcmp(stats_tables[i].object, object) || (one && !strcmp(object, "port")))
+		if (strcmp(stats_tables[i].object, object) != 0 || (one && !strcmp(object, "port")))
 			continue;
 		table_across(cli->out, stats_tables[i].across, list, true, cli->colour);
 	}

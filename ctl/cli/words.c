@@ -127,9 +127,9 @@ json_t *words_params(const struct schema_method *m, const char *const *keys, int
 		bool known = split_word(argv[i], key, sizeof(key), &text);
 		const char *const *k = keys;
 
-		while (known && *k && strcmp(*k, key))
+		while (known && *k && strcmp(*k, key) != 0)
 			k++;
-		for (p = m->params; known && *k && p->name && strcmp(p->name, key); p++)
+		for (p = m->params; known && *k && p->name && strcmp(p->name, key) != 0; p++)
 			;
 		if (!known || !*k || !p->name)
 			word_error(why, size, "%s: not one of the filters that `sluicectl help %s` lists", argv[i], m->name);

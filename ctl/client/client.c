@@ -76,7 +76,7 @@ static int connect_until(struct client *c, struct client_error *err)
 
 	if (strlen(c->path) >= sizeof(sun.sun_path))
 		return call_error(err, CLIENT_NO_DAEMON, "%s: path too long", c->path);
-	strcpy(sun.sun_path, c->path);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", c->path);
 	while (connect(c->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return connect_error(err, c->path);
@@ -100,7 +100,7 @@ int client_open(struct client **client, const char *path, unsigned timeout_ms, s
 		free(c);
 		return call_error(err, CLIENT_NO_DAEMON, "%s: path too long", path);
 	}
-	strcpy(c->path, path);
+	snprintf(c->path, sizeof(c->path), "%s", path);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ret = c->fd < 0 ? call_error(err, CLIENT_BROKEN, "socket: %s", strerror(errno)) : connect_until(c, err);
 	if (ret) {

@@ -65,8 +65,8 @@ static int entry_fail_schema(struct request *r, const struct entry *e, const cha
 	return -EINVAL;
 }
 
-__attribute__((format(printf, 7, 8))) static int entry_fail(struct request *r, const struct entry *e, int code, const char *name,
-							    const char *below, const char *hint, const char *fmt, ...)
+__attribute__((format(printf, 7, 8))) static void entry_error(struct request *r, const struct entry *e, int code, const char *name,
+							      const char *below, const char *hint, const char *fmt, ...)
 {
 	char path[96], msg[256];
 	va_list ap;
@@ -76,8 +76,10 @@ __attribute__((format(printf, 7, 8))) static int entry_fail(struct request *r, c
 	va_end(ap);
 	entry_path(r, e->index, below, path, sizeof(path));
 	rpc_fail(r->err, code, name, path, hint, "%s", msg);
-	return -EINVAL;
 }
+
+/* An expression, so that it is plain to compilers and checkers what comes back. */
+#define entry_fail(...) (entry_error(__VA_ARGS__), -EINVAL)
 
 /* The dataplane's error, which names a step. */
 static void fail_dataplane(struct request *r, int ret, const struct dp_error *bad)
@@ -107,10 +109,10 @@ static const char *entry_string(struct request *r, const struct entry *e, const 
 		return json_string_value(v);
 	snprintf(below, sizeof(below), ".%s", key);
 	if (v)
-		entry_fail(r, e, RPC_INVALID_PARAMS, "wrong-type", below, NULL, "%s %s: must be a string", key,
-			   schema_quote(v, quoted, sizeof(quoted)));
+		entry_error(r, e, RPC_INVALID_PARAMS, "wrong-type", below, NULL, "%s %s: must be a string", key,
+			    schema_quote(v, quoted, sizeof(quoted)));
 	else
-		entry_fail(r, e, RPC_INVALID_PARAMS, "missing-parameter", below, NULL, "%s: missing", key);
+		entry_error(r, e, RPC_INVALID_PARAMS, "missing-parameter", below, NULL, "%s: missing", key);
 	return NULL;
 }
 
@@ -125,8 +127,8 @@ static int check_keys(struct request *r, const struct entry *e, const json_t *it
 			continue;
 		json_t *bad = json_string(key);
 
-		entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-parameter", "", NULL, "%s: unknown key of %s",
-			   schema_quote(bad, quoted, sizeof(quoted)), r->list);
+		entry_error(r, e, RPC_INVALID_PARAMS, "unknown-parameter", "", NULL, "%s: unknown key of %s",
+			    schema_quote(bad, quoted, sizeof(quoted)), r->list);
 		json_decref(bad);
 		return -EINVAL;
 	}
@@ -236,7 +238,7 @@ static int op_set(struct request *r, const struct entry *e)
 	if (!conf)
 		return -EINVAL;
 	/* Byte for byte, so that saying what followed by itself (vlan_mode=access) is remembered as said. */
-	if (memcmp(conf, old->conf, e->type->size))
+	if (memcmp(conf, old->conf, e->type->size) != 0)
 		return step(r, STEP_SET, e, conf);
 	free(conf);
 	return 0;
@@ -263,8 +265,8 @@ static int run_op(struct request *r, const struct entry *e)
 		if (!strcmp(ops[i].name, e->op))
 			return ops[i].run(r, e);
 	op = json_string(e->op);
-	entry_fail(r, e, RPC_INVALID_PARAMS, "bad-value", ".op", NULL, "op %s: not one of add, set, del",
-		   schema_quote(op, quoted, sizeof(quoted)));
+	entry_error(r, e, RPC_INVALID_PARAMS, "bad-value", ".op", NULL, "op %s: not one of add, set, del",
+		    schema_quote(op, quoted, sizeof(quoted)));
 	json_decref(op);
 	return -EINVAL;
 }
@@ -326,7 +328,7 @@ static int delete_unwanted(struct request *r, const struct table *wanted)
 		const struct object *o = list[n], *want = table_find(wanted, o->type, o->name);
 		struct entry e = {.type = o->type, .name = o->name, .index = TXN_NO_INDEX};
 
-		if (strcmp(o->owner, r->s->client) || (want && !schema_fixed_differ(o->type, o->conf, want->conf)))
+		if (strcmp(o->owner, r->s->client) != 0 || (want && !schema_fixed_differ(o->type, o->conf, want->conf)))
 			continue;
 		ret = step(r, STEP_DEL, &e, NULL);
 	}
@@ -342,7 +344,7 @@ static int bring_about(struct request *r, const struct entry *e, struct object *
 
 	if (now && schema_equal(e->type, now->conf, conf))
 		return 0;
-	if (now && strcmp(now->owner, r->s->client))
+	if (now && strcmp(now->owner, r->s->client) != 0)
 		return entry_fail(r, e, RPC_REFUSED, "owned", ".name", NULL, "%s %s: belongs to %s and is configured differently",
 				  e->type->name, e->name, now->owner);
 	want->conf = NULL;
@@ -358,7 +360,7 @@ static int bring_all_about(struct request *r, const json_t *list, struct table *
 			struct entry e = {.type = *type, .name = json_string_value(json_object_get(item, "name")), .index = i};
 			int ret;
 
-			if (strcmp(json_string_value(json_object_get(item, "object")), (*type)->name))
+			if (strcmp(json_string_value(json_object_get(item, "object")), (*type)->name) != 0)
 				continue;
 			ret = bring_about(r, &e, table_find(wanted, e.type, e.name));
 			if (ret < 0)

@@ -227,7 +227,7 @@ static int read_file(struct config *c, bool named, char *why, size_t size)
 static bool take_action(struct config *c, const char *name)
 {
 	for (size_t i = 0; i < N_ACTIONS; i++) {
-		if (strcmp(actions[i].name, name))
+		if (strcmp(actions[i].name, name) != 0)
 			continue;
 		c->action = actions[i].action;
 		return true;
@@ -275,7 +275,7 @@ int config_load(struct config *c, int argc, char *const *argv, char *why, size_t
 
 	config_defaults(c);
 	for (int i = 1; ret == 0 && i < argc; i++) {
-		if (strncmp(argv[i], "--", 2) || !argv[i][2])
+		if (strncmp(argv[i], "--", 2) != 0 || !argv[i][2])
 			ret = fail(why, size, "%s: not an option (--help lists them)", argv[i]);
 		else if (!take_action(c, argv[i] + 2))
 			ret = take_option(c, argc, argv, &i, &named, why, size);

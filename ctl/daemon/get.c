@@ -68,7 +68,7 @@ static json_t *answer(struct ctl *ctl, json_t *objects, json_t *cursor)
 
 static json_t *get_node(struct ctl *ctl, const char *name, struct rpc_error *err)
 {
-	if (name && strcmp(name, "node"))
+	if (name && strcmp(name, "node") != 0)
 		return rpc_fail(err, RPC_REFUSED, "not-found", "name", NULL, "node: there is one, called node");
 	return answer(ctl,
 		      json_pack("[{s:s, s:s, s:s, s:{}, s:o, s:n}]", "object", "node", "name", "node", "owner", "", "attrs",
@@ -121,9 +121,11 @@ static json_t *get_list(struct rpc_session *s, const struct schema_object *type,
 	int64_t left = param_int(params, "limit", INT64_MAX);
 	size_t n, i = 0;
 	struct object **list = table_list(&s->ctl->store.objects, type, &n);
-	json_t *objects = list ? json_array() : NULL, *cursor = NULL;
-	bool failed = !objects;
+	json_t *objects = json_array(), *cursor = NULL;
+	bool failed = !objects || !list;
 
+	if (!list)
+		n = 0;
 	while (i < n && !behind(list[i], from))
 		i++;
 	for (; i < n && left > 0 && !failed; i++, left--)

@@ -42,7 +42,7 @@ static json_t *text_json(const char *text)
 
 	if (s)
 		return s;
-	for (; text[n] && n < sizeof(ascii) - 1; n++)
+	for (; n < sizeof(ascii) - 1 && text[n]; n++)
 		ascii[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
 	ascii[n] = '\0';
 	return json_string(ascii);
@@ -140,7 +140,8 @@ static json_t *parse(const char *line, size_t len, struct rpc_error *err)
 	json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
 	if (json)
 		return json;
-	if (json_error_code(&where) == json_error_out_of_memory)
+	/* The parser does not always name this one; everything that is wrong with a text has a code. */
+	if (json_error_code(&where) == json_error_out_of_memory || json_error_code(&where) == json_error_unknown)
 		return NULL;
 	if (json_error_code(&where) == json_error_duplicate_key)
 		name = "duplicate-key";
@@ -164,6 +165,11 @@ static bool invalid(struct rpc_error *err, const char *name, const char *path, c
 	return false;
 }
 
+static bool is_envelope_key(const char *key)
+{
+	return !strcmp(key, "jsonrpc") || !strcmp(key, "id") || !strcmp(key, "method") || !strcmp(key, "params");
+}
+
 static bool open_envelope(json_t *json, struct request *r, struct rpc_error *err)
 {
 	const char *key, *version;
@@ -177,11 +183,11 @@ static bool open_envelope(json_t *json, struct request *r, struct rpc_error *err
 		return invalid(err, "invalid-request", "id", "id: must be a string, an integer or null");
 	r->id = id;
 	json_object_foreach (json, key, value) {
-		if (strcmp(key, "jsonrpc") && strcmp(key, "id") && strcmp(key, "method") && strcmp(key, "params"))
+		if (!is_envelope_key(key))
 			return invalid(err, "invalid-request", "", "a request has jsonrpc, id, method and params, nothing else");
 	}
 	version = json_string_value(json_object_get(json, "jsonrpc"));
-	if (!version || strcmp(version, "2.0"))
+	if (!version || strcmp(version, "2.0") != 0)
 		return invalid(err, "invalid-request", "jsonrpc", "jsonrpc: must be \"2.0\"");
 	r->method = json_string_value(json_object_get(json, "method"));
 	if (!r->method)

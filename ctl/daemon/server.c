@@ -368,8 +368,10 @@ void server_close(struct server *server)
 	for (unsigned i = 0; i < server->n_listeners; i++) {
 		struct listener *l = &server->listeners[i];
 
-		while (l->clients)
-			client_free(l->clients);
+		for (struct client *c = l->clients, *next; c; c = next) {
+			next = c->next;
+			client_free(c);
+		}
 		sd_event_source_disable_unref(l->io);
 		sd_event_source_disable_unref(l->pause);
 	}

@@ -66,7 +66,7 @@ static int node_one(struct ctl *ctl, const char *name, json_t *list)
 {
 	struct dp_port_stats st = {0};
 
-	if (strcmp(name, "node"))
+	if (strcmp(name, "node") != 0)
 		return 0;
 	dp_node_stats(ctl->dp, &st);
 	return append(list, frame_stats("node", "node", &st));

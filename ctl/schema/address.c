@@ -229,7 +229,7 @@ static int list_refuse_duplicates(const struct schema_attr *a, const struct elem
 	char text[96];
 
 	for (size_t i = 1; i < n; i++) {
-		if (memcmp(elements + (i - 1) * e->size, elements + i * e->size, e->size))
+		if (memcmp(elements + (i - 1) * e->size, elements + i * e->size, e->size) != 0)
 			continue;
 		e->format(elements + i * e->size, text, sizeof(text));
 		return schema_fail(err, "bad-value", a->name, NULL, "%s %s: given twice", a->name, text);

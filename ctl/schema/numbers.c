@@ -128,7 +128,7 @@ int unit_parse(enum schema_unit unit, const char *text, uint64_t *value)
 	if (ret < 0)
 		return ret;
 	for (const struct suffix *s = units[unit].suffixes; s->text; s++) {
-		if (strcasecmp(s->text, text))
+		if (strcasecmp(s->text, text) != 0)
 			continue;
 		unsigned __int128 n = (unsigned __int128)mantissa * s->num;
 		unsigned __int128 d = (unsigned __int128)scale * s->den;

@@ -148,7 +148,7 @@ static int check_required(const struct schema_object *o, const json_t *attrs, st
 /* Members are compared as bytes: the decoder leaves one form of each value. */
 static bool attr_equal(const struct schema_attr *a, const void *x, const void *y)
 {
-	if (memcmp(attr_member_const(a, x), attr_member_const(a, y), a->size))
+	if (memcmp(attr_member_const(a, x), attr_member_const(a, y), a->size) != 0)
 		return false;
 	switch (a->type) {
 	case SCHEMA_MAC:

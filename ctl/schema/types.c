@@ -217,7 +217,7 @@ static int enum_decode(const struct schema_attr *a, const json_t *v, void *conf,
 	if (!json_is_string(v))
 		return schema_fail(err, "wrong-type", a->name, NULL, "%s %s: must be a string", a->name, quoted);
 	for (const struct schema_choice *c = a->choices; c->name; c++) {
-		if (strcmp(c->name, json_string_value(v)))
+		if (strcmp(c->name, json_string_value(v)) != 0)
 			continue;
 		store(a, conf, c->value);
 		if (a->flags & SCHEMA_IMPLIED)

@@ -2,11 +2,13 @@
 /*
  * Fuzz a memif port from its peer's side.
  *
- * The input is a little program for the peer: each step is a byte that says what to do and the bytes that it needs. A step sends a control message (a
- * right one with some of its bytes changed, or the descriptor beside it), writes into the shared memory, lets the switch receive, send, arm or
- * disarm, lets time pass, or hangs up and connects again. A first byte chooses whether the port is the server or the client.
+ * The input is a little program for the peer: each step is a byte that says what to do and the bytes that it needs. A step
+ * sends a control message (a right one with some of its bytes changed, or the descriptor beside it), writes into the shared
+ * memory, lets the switch receive, send, arm or disarm, lets time pass, or hangs up and connects again. A first byte chooses
+ * whether the port is the server or the client.
  *
- * Beside what the sanitizers find, every input must leave no mbuf in use and no descriptor open, and all frames received must keep kind.h's contract.
+ * Beside what the sanitizers find, every input must leave no mbuf in use and no descriptor open, and all frames received must
+ * keep kind.h's contract.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -113,7 +115,7 @@ static unsigned count_fds(void)
 	return n;
 }
 
-/* --- the peer ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the peer ------------------------------------------------------------------------------------------------------ */
 
 static struct memif_msg template(unsigned which)
 {
@@ -246,7 +248,7 @@ static void peer_fini(void)
 	munmap(peer.mem, REGION);
 }
 
-/* --- the switch ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the switch ---------------------------------------------------------------------------------------------------- */
 
 static void port_receive(struct kind_port *kp, unsigned n)
 {

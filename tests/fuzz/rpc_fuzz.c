@@ -38,30 +38,38 @@ static void check_answer(const char *text, size_t len)
 	json_decref(reply);
 }
 
+/* What the switch holds for an object is what the store holds. */
+static void check_object(const struct object *o)
+{
+	struct port_conf port;
+	struct vlan_conf vlan;
+
+	if (o->type == &schema_port) {
+		int at = fake_port_index(&fake_dp, o->name);
+
+		fake_must(at >= 0);
+		memcpy(&port, o->conf, sizeof(port));
+		port.dp = fake_dp.ports[at];
+		fake_must(schema_equal(o->type, o->conf, &port));
+	} else {
+		memcpy(&vlan, o->conf, sizeof(vlan));
+		fake_must(fake_dp.has_vlan[vlan.dp.id]);
+		vlan.dp = fake_dp.vlans[vlan.dp.id];
+		fake_must(schema_equal(o->type, o->conf, &vlan));
+	}
+}
+
 static void check_agreement(const struct ctl *ctl)
 {
-	size_t n, vlans = 0;
+	size_t n, held = fake_dp.n_ports;
 	struct object **list = table_list(&ctl->store.objects, NULL, &n);
 
 	fake_must(list);
-	for (size_t i = 0; i < n; i++) {
-		if (list[i]->type == &schema_port) {
-			const struct port_conf *conf = list[i]->conf;
-			int at = fake_port_index(&fake_dp, list[i]->name);
-
-			fake_must(at >= 0 && !memcmp(&fake_dp.ports[at], &conf->dp, sizeof(conf->dp)));
-		} else {
-			const struct vlan_conf *conf = list[i]->conf;
-
-			fake_must(fake_dp.has_vlan[conf->dp.id] &&
-				  !memcmp(&fake_dp.vlans[conf->dp.id], &conf->dp, sizeof(conf->dp)));
-			vlans++;
-		}
-	}
-	fake_must(n - vlans == fake_dp.n_ports);
+	for (size_t i = 0; i < n; i++)
+		check_object(list[i]);
 	for (unsigned id = 0; id < DP_VLAN_N; id++)
-		vlans -= fake_dp.has_vlan[id];
-	fake_must(vlans == 0);
+		held += fake_dp.has_vlan[id];
+	fake_must(n == held);
 	free(list);
 }
 

@@ -38,7 +38,7 @@ int sluicectl_main(int argc, char **argv);
 #include "cli/words.c"
 #include "client/client.c"
 
-static char dir[] = "/tmp/sluice-cli-XXXXXX", socket_path_c[64], socket_path_s[64], batch_path[64];
+static char dir[32], socket_path_c[64], socket_path_s[64], batch_path[64];
 static pid_t daemon_pid;
 static char out[65536], err[4096];
 
@@ -69,7 +69,7 @@ static int setup(void **state)
 	int ready[2];
 	char c;
 
-	strcpy(strrchr(dir, '-') + 1, "XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/sluice-cli-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(socket_path_c, sizeof(socket_path_c), "%s/c", dir);
 	snprintf(socket_path_s, sizeof(socket_path_s), "%s/s", dir);
@@ -400,9 +400,9 @@ static void help_lists_every_attribute_of_the_schema(void **state)
 {
 	assert_done(RUN("help", "port"));
 	for (const struct schema_attr *a = schema_port.attrs; a->name; a++) {
-		char key[40] = "  ";
+		char key[40];
 
-		strcat(key, a->name);
+		snprintf(key, sizeof(key), "  %s", a->name);
 		for (char *p = key; *p; p++)
 			*p = *p == '_' ? '-' : *p;
 		assert_has(out, key);

@@ -209,7 +209,7 @@ static void without_buffers_frames_wait_in_the_ring(void **state)
 	pair_close(&p);
 }
 
-/* --- connections -------------------------------------------------------------------------------------------------------------------- */
+/* --- connections --------------------------------------------------------------------------------------------------- */
 
 static void without_a_peer_nothing_is_taken_or_received(void **state)
 {

@@ -356,7 +356,7 @@ static void dead_peer_makes_room_at_once(void **state)
 	peer_fini(&first);
 }
 
-/* --- the other role: a server that lies ------------------------------------------------------------------------------------------------ */
+/* --- the other role: a server that lies ---------------------------------------------------------------------------- */
 
 static void server_that_lies_is_left_and_tried_again(void **state)
 {

@@ -5,8 +5,9 @@
 /*
  * The services of kind.h, small: for programs that try a port kind without a switch around it.
  *
- * They are weak and defined in the program itself, so the linker does not take the real ones out of the library. Time is made up: it passes when
- * loop_advance() says so. A handshake that times out costs no waiting, and nothing depends on how fast the machine is.
+ * They are weak and defined in the program itself, so the linker does not take the real ones out of the library. Time is made
+ * up: it passes when loop_advance() says so. A handshake that times out costs no waiting, and nothing depends on how fast the
+ * machine is.
  */
 
 #include <errno.h>

@@ -5,7 +5,8 @@
 /*
  * A memif peer made by hand, which can say and do what no honest one would.
  *
- * Its messages go over a real socket; between sending and looking for the answer the control thread's loop is run, so everything happens in one thread.
+ * Its messages go over a real socket; between sending and looking for the answer the control thread's loop is run, so
+ * everything happens in one thread.
  */
 
 #include "test_memif_env.h"
@@ -111,7 +112,10 @@ static inline struct memif_msg msg_ring(bool c2s, uint16_t index, uint32_t offse
 	};
 }
 
-/* The honest handshake, up to where a test goes on by itself: after so many messages of INIT, ADD_REGION, C2S ring, S2C ring, CONNECT. */
+/*
+ * The honest handshake, up to where a test goes on by itself: after so many messages of INIT, ADD_REGION, C2S ring, S2C ring,
+ * CONNECT.
+ */
 static inline void peer_handshake(struct peer *p, unsigned messages)
 {
 	struct memif_msg msg[] = {msg_init(0),

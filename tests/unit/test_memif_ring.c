@@ -205,7 +205,7 @@ static void impossible_index_ends_the_connection_and_the_next_peer_is_served(voi
 	assert_int_equal(lost_of(&server).bad_descriptor, 2 * COUNT(heads));
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------- */
 
 static void peer_offer(uint16_t slots)
 {
@@ -304,7 +304,7 @@ static void not_a_byte_beyond_the_frame_is_sent(void **state)
 	}
 }
 
-/* --- memory that goes away, bells that block --------------------------------------------------------------------------------------------------- */
+/* --- memory that goes away, bells that block ----------------------------------------------------------------------- */
 
 static void file_that_is_cut_off_ends_the_connection_and_not_the_switch(void **state)
 {
@@ -442,7 +442,7 @@ static void peer_that_polls_is_not_rung(void **state)
 	assert_true(readable(peer.bell[1]));
 }
 
-/* --- the other role -------------------------------------------------------------------------------------------------------------------------- */
+/* --- the other role ------------------------------------------------------------------------------------------------ */
 
 /* A hostile server: our client's region, mapped by it. */
 static void client_believes_only_length_and_flags(void **state)

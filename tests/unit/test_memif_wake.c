@@ -16,7 +16,10 @@ struct worker {
 	bool late;
 };
 
-/* Receive one frame, asleep until it is there; now and then after some polling, so that the frame meets every step of going to sleep. */
+/*
+ * Receive one frame, asleep until it is there; now and then after some polling, so that the frame meets every step of going to
+ * sleep.
+ */
 static struct rte_mbuf *receive_asleep(struct worker *w, unsigned spin)
 {
 	struct pollfd fd = {.fd = memif_kind.rx_fd(w->port, 0), .events = POLLIN};
@@ -113,7 +116,7 @@ static void sleeper_is_woken_by_the_first_frame_of_a_peer_that_connects_meanwhil
 	}
 }
 
-/* --- a worker that polls while the control thread takes connections away ------------------------------------------------------------------------ */
+/* --- a worker that polls while the control thread takes connections away ------------------------------------------- */
 
 static struct {
 	struct kind_port *port;

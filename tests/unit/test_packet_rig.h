@@ -48,7 +48,7 @@
 #define DEADLINE_MS  5000
 #define MAX_RX_BURST 32
 
-/* --- the dataplane's services ------------------------------------------------------------------------------------------- */
+/* --- the dataplane's services ----------------------------------------------------------------------------------------- */
 
 struct kind_timer {
 	void (*cb)(void *arg);
@@ -124,7 +124,7 @@ int dp_fail(struct dp_error *err, int code, const char *name, const char *attr, 
 	return code;
 }
 
-/* --- the namespace --------------------------------------------------------------------------------------------------------- */
+/* --- the namespace ---------------------------------------------------------------------------------------------------- */
 
 static struct rte_mempool *pool;
 static bool rig_there;
@@ -195,7 +195,7 @@ static inline struct kind_lost lost(void)
 	return l;
 }
 
-/* --- the control thread's loop ------------------------------------------------------------------------------------------- */
+/* --- the control thread's loop ---------------------------------------------------------------------------------------- */
 
 /* Handle events until `done` says so. */
 static inline void pump(bool (*done)(void))
@@ -239,7 +239,7 @@ static inline bool link_is_down(void)
 	return !packet_kind.link_up(&kp);
 }
 
-/* --- frames -------------------------------------------------------------------------------------------------------------- */
+/* --- frames ----------------------------------------------------------------------------------------------------------- */
 
 struct frame {
 	uint8_t b[70000];
@@ -340,7 +340,7 @@ static inline struct virtio_net_hdr open_request(const struct frame *f, uint8_t 
 	};
 }
 
-/* --- the peer --------------------------------------------------------------------------------------------------------------- */
+/* --- the peer --------------------------------------------------------------------------------------------------------- */
 
 static inline void peer_send(const struct frame *f, const struct virtio_net_hdr *vh)
 {
@@ -391,7 +391,7 @@ static inline void peer_receive(struct frame *f, struct virtio_net_hdr *vh)
 	}
 }
 
-/* --- the port --------------------------------------------------------------------------------------------------------------- */
+/* --- the port --------------------------------------------------------------------------------------------------------- */
 
 /*
  * The next frame that the port delivers, from any of its queues; waits on the descriptors as a worker does. *from becomes the
@@ -480,7 +480,7 @@ static inline uint16_t port_send(struct rte_mbuf *m)
 	return kp.tx(kp.txq[0], &m, 1);
 }
 
-/* --- set-up of all and of each ------------------------------------------------------------------------------------------------ */
+/* --- set-up of all and of each ---------------------------------------------------------------------------------------- */
 
 static inline int rig_set_up(void **state)
 {

@@ -28,7 +28,7 @@
 
 static struct rte_mempool *pool;
 
-/* --- making frames -------------------------------------------------------------------------------------------------------- */
+/* --- making frames ---------------------------------------------------------------------------------------------------- */
 
 struct frame {
 	uint8_t b[70000];
@@ -179,7 +179,7 @@ static struct virtio_net_hdr gso(uint8_t type, uint32_t start, uint16_t offset, 
 
 static struct frame f, g;
 
-/* --- requests that an mbuf can name ------------------------------------------------------------------------------------------ */
+/* --- requests that an mbuf can name ----------------------------------------------------------------------------------- */
 
 static void no_request_leaves_the_frame_alone(void **state)
 {
@@ -295,6 +295,34 @@ static void segmented_tcp_holds_the_pseudo_sum_as_dpdk_writes_it(void **state)
 	rte_pktmbuf_free(m);
 }
 
+/* A virtio guest's frame carries the sum with the length, a DPDK sender's without: the kernel gets the right one of either. */
+static void segmented_frames_of_both_schools_go_out_right(void **state)
+{
+	struct virtio_net_hdr vh;
+	uint16_t want, value;
+	struct rte_mbuf *m;
+	uint32_t edit;
+
+	for (unsigned udp_seg = 0; udp_seg < 2; udp_seg++) {
+		if (udp_seg) { /* shorter than an IPv6 header would be */
+			ipv4(&f, 0, 17, 8 + 3);
+			udp(&f, 3);
+		} else {
+			tcp4(&f, 0, 5000);
+		}
+		m = mbuf_of(&f, 2048);
+		memcpy(&want, f.b + f.l4 + (udp_seg ? 6 : 16), 2);
+		m->l2_len = 14;
+		m->l3_len = 20;
+		m->l4_len = udp_seg ? 8 : 20;
+		m->tso_segsz = 2;
+		m->ol_flags = RTE_MBUF_F_TX_IPV4 | (udp_seg ? RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG);
+		assert_int_equal(packet_vnet_from_mbuf(m, &vh, &edit, &value), 0);
+		assert_int_equal(value, want);
+		rte_pktmbuf_free(m);
+	}
+}
+
 /* GRO may hand on a merged frame whose checksum was verified rather than left open. */
 static void segmentation_of_a_finished_checksum_gets_its_pseudo_sum(void **state)
 {
@@ -329,7 +357,7 @@ static void one_segment_is_only_a_checksum(void **state)
 	rte_pktmbuf_free(m);
 }
 
-/* --- requests that it cannot: finished in software ---------------------------------------------------------------------------- */
+/* --- requests that it cannot: finished in software -------------------------------------------------------------------- */
 
 /* Finished: no request is left, the bytes from start to the end sum up to all ones, and nothing but the field changed. */
 static void expect_completed(uint32_t start, uint16_t offset, uint32_t room)
@@ -410,10 +438,7 @@ static void sctp_gets_its_crc32c(void **state)
 	}
 }
 
-/*
- * --- contradictions
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- contradictions --------------------------------------------------------------------------------------------------- */
 
 static void expect_malformed(struct virtio_net_hdr vh)
 {
@@ -546,10 +571,7 @@ static void requests_to_send_are_checked(void **state)
 	}
 }
 
-/*
- * --- anything
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* --- anything --------------------------------------------------------------------------------------------------------- */
 
 /* Frames and headers that are nearly right, with bytes changed at random: a request that comes out lies inside the frame. */
 static void whatever_comes_out_lies_inside_the_frame(void **state)
@@ -623,6 +645,7 @@ int main(void)
 		cmocka_unit_test(checksum_requests_are_named),
 		cmocka_unit_test(segmentation_requests_are_named),
 		cmocka_unit_test(segmented_tcp_holds_the_pseudo_sum_as_dpdk_writes_it),
+		cmocka_unit_test(segmented_frames_of_both_schools_go_out_right),
 		cmocka_unit_test(segmentation_of_a_finished_checksum_gets_its_pseudo_sum),
 		cmocka_unit_test(one_segment_is_only_a_checksum),
 		cmocka_unit_test(unnameable_checksums_are_finished_here),

@@ -222,7 +222,7 @@ static void a_list_has_no_element_twice_and_an_end(void **state)
 		       "given twice");
 	for (int i = 0; i <= DP_MAX_IPS; i++)
 		snprintf(attrs + strlen(attrs), sizeof(attrs) - strlen(attrs), "%s\"10.0.0.%d\"", i ? "," : "", i + 1);
-	strcat(attrs, "]}");
+	snprintf(attrs + strlen(attrs), sizeof(attrs) - strlen(attrs), "]}");
 	assert_refused(attrs, "out-of-range", "ips", "17 elements (at most 16)");
 }
 

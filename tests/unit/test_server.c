@@ -24,7 +24,7 @@
 #include "daemon/server.h"
 #include "fake_dp.h"
 
-static char dir[] = "/tmp/sluice-server-XXXXXX", why[256];
+static char dir[32], why[256];
 static struct instance_socket control, stat_sock;
 static struct ctl ctl;
 static struct server *server;
@@ -45,7 +45,7 @@ static const char *in_dir(const char *name)
 static int setup(void **state)
 {
 	memset(&fake_dp, 0, sizeof(fake_dp));
-	strcpy(strrchr(dir, '-') + 1, "XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/sluice-server-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	ctl_init(&ctl, &fake_dp);
 	assert_true(sd_event_new(&event) >= 0);
