@@ -156,9 +156,8 @@ int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_
 
 	if (config->drivers && (r = load_configured(config->drivers, &pci, err)))
 		return r;
-	/* Every vdev port needs this bus; loaded before EAL scans its buses. */
-	r = eal_driver("bus_vdev", err);
-	if (r)
+	/* Every virtual device needs this bus, loaded before EAL scans its buses; every packet buffer comes out of this kind of pool. */
+	if ((r = eal_driver("bus_vdev", err)) || (r = eal_driver("mempool_ring", err)))
 		return r;
 
 	log = fopencookie(NULL, "w", log_io);

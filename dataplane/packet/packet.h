@@ -51,7 +51,10 @@ struct packet_txq {
 struct packet_queue {
 	struct packet_rxq rx;
 	struct packet_txq tx;
-	uint64_t missed; /* control thread: PACKET_STATISTICS starts anew at every reading */
+	/* Control thread's. */
+	uint64_t missed;	/* PACKET_STATISTICS starts anew at every reading */
+	uint64_t missed_before; /* at the last packet_queue_stuck() */
+	uint32_t head_before;
 };
 
 struct packet_port {
@@ -64,13 +67,13 @@ struct packet_port {
 	uint16_t n_queues, mtu;
 	uint32_t slots;
 	bool up;
-	int failed; /* last errno of trying to take the netdev back, logged once */
-	struct kind_timer *retry;
+	int failed;	/* last errno of trying to take the netdev back, logged once */
+	unsigned stuck; /* times that a ring had to be replaced */
 	struct packet_queue *queues[KIND_MAX_QUEUES];
 	struct kind_lost past;
 };
 
-/* --- packet_socket.c: control thread -------------------------------------------------------------------------------------- */
+/* --- packet_socket.c: control thread ---------------------------------------------------------------------------------- */
 
 /* Make n queues on the netdev, receiving from the moment this returns. 0, or -errno with nothing left behind. */
 int packet_queues_open(struct packet_queue **queues, unsigned n, int ifindex, uint32_t slots, struct rte_mempool *pool);
@@ -79,7 +82,13 @@ void packet_queues_close(struct packet_queue **queues, unsigned n);
 /* Add what the queues lost to *sum. While workers run. */
 void packet_queues_lost(struct packet_queue **queues, unsigned n, struct kind_lost *sum);
 
-/* --- packet_rx.c, packet_tx.c: workers -------------------------------------------------------------------------------------- */
+/*
+ * Asked twice a second: since the last time the kernel dropped frames, though the ring was empty all the while. See
+ * packet_kind.h.
+ */
+bool packet_queue_stuck(struct packet_queue *q);
+
+/* --- packet_rx.c, packet_tx.c: workers -------------------------------------------------------------------------------- */
 
 uint16_t packet_rx(void *queue, struct rte_mbuf **frames, uint16_t n); /* queue: struct packet_rxq */
 uint16_t packet_tx(void *queue, struct rte_mbuf **frames, uint16_t n); /* queue: struct packet_txq */
@@ -90,7 +99,7 @@ void packet_rx_woken(struct packet_rxq *q);
 /* Control thread. NULL: no memory. */
 struct packet_tx_batch *packet_tx_batch_new(void);
 
-/* --- packet_link.c: control thread ------------------------------------------------------------------------------------------ */
+/* --- packet_link.c: control thread ------------------------------------------------------------------------------------ */
 
 /* Index of the netdev, or -errno. */
 int packet_netdev_index(const char *name);
@@ -107,13 +116,15 @@ int packet_netdev_carry(int ifindex, uint16_t mtu);
 int packet_link_add(struct packet_port *port);
 void packet_link_del(struct packet_port *port);
 
-/* --- packet_kind.c: called by packet_link.c --------------------------------------------------------------------------------- */
+/* --- packet_kind.c: called by packet_link.c --------------------------------------------------------------------------- */
 
 void packet_port_link(struct packet_port *port, bool up);
 void packet_port_gone(struct packet_port *port);
 void packet_port_back(struct packet_port *port, int ifindex);
+/* Twice a second. */
+void packet_port_tend(struct packet_port *port);
 
-/* --- packet_probe.c --------------------------------------------------------------------------------------------------------- */
+/* --- packet_probe.c --------------------------------------------------------------------------------------------------- */
 
 /* Packet sockets take UDP segmentation (Linux 6.2). Tried once, in a network namespace that exists only for it. Control thread. */
 bool packet_uso_supported(void);

@@ -7,8 +7,6 @@
 #include "packet/packet.h"
 #include "packet/packet_kind.h"
 
-#define RETRY_MS 1000
-
 static int refuse_foreign(const struct dp_port_conf *conf, struct dp_error *err)
 {
 	const struct {
@@ -157,8 +155,6 @@ static void packet_close(struct kind_port *kp)
 {
 	struct packet_port *port = kp->priv;
 
-	if (port->retry)
-		kind_timer_cancel(port->dp, port->retry);
 	packet_queues_close(port->queues, port->n_queues);
 	packet_link_del(port);
 	free(port);
@@ -210,7 +206,7 @@ static void packet_lost(struct kind_port *kp, struct kind_lost *out)
 	packet_queues_lost(port->queues, port->n_queues, out);
 }
 
-/* --- the netdev's comings and goings, told by packet_link.c ----------------------------------------------------------------- */
+/* --- the netdev's comings and goings, told by packet_link.c ----------------------------------------------------------- */
 
 void packet_port_link(struct packet_port *port, bool up)
 {
@@ -229,18 +225,12 @@ void packet_port_gone(struct packet_port *port)
 	packet_port_link(port, false);
 }
 
-static int take_netdev(struct packet_port *port, int ifindex)
+/* New sockets and rings in place of the old ones, whose counters are kept. */
+static int renew_queues(struct packet_port *port, int ifindex)
 {
 	struct packet_queue *old[KIND_MAX_QUEUES], *fresh[KIND_MAX_QUEUES];
-	int rc;
+	int rc = packet_queues_open(fresh, port->n_queues, ifindex, port->slots, port->pool);
 
-	rc = packet_netdev_is_ethernet(ifindex);
-	if (!rc)
-		rc = packet_netdev_carry(ifindex, port->mtu);
-	if (!rc)
-		rc = packet_netdev_up(ifindex);
-	if (!rc)
-		rc = packet_queues_open(fresh, port->n_queues, ifindex, port->slots, port->pool);
 	if (rc)
 		return rc;
 	memcpy(old, port->queues, sizeof(old));
@@ -255,30 +245,47 @@ static int take_netdev(struct packet_port *port, int ifindex)
 	return 0;
 }
 
-static void retry(void *arg)
+static int take_netdev(struct packet_port *port, int ifindex)
 {
-	struct packet_port *port = arg;
-	int ifindex = packet_netdev_index(port->ifname);
+	int rc = packet_netdev_is_ethernet(ifindex);
 
-	port->retry = NULL;
-	if (ifindex > 0 && !port->ifindex)
-		packet_port_back(port, ifindex);
+	if (!rc)
+		rc = packet_netdev_carry(ifindex, port->mtu);
+	if (!rc)
+		rc = packet_netdev_up(ifindex);
+	return rc ? rc : renew_queues(port, ifindex);
 }
 
 void packet_port_back(struct packet_port *port, int ifindex)
 {
 	int rc = take_netdev(port, ifindex);
 
-	if (!rc) {
+	if (!rc)
 		dp_log(LOG_NOTICE, "af-packet: netdev %s is back", port->ifname);
-		port->failed = 0;
-		return;
-	}
-	if (rc != port->failed)
+	else if (rc != port->failed)
 		dp_log(LOG_ERR, "af-packet: netdev %s is back, but the port cannot take it: %s", port->ifname, strerror(-rc));
 	port->failed = rc;
-	if (!port->retry)
-		port->retry = kind_timer(port->dp, RETRY_MS, retry, port);
+}
+
+void packet_port_tend(struct packet_port *port)
+{
+	bool stuck = false;
+	int ifindex;
+
+	if (port->failed) { /* to take the netdev that is back: perhaps it can be taken now */
+		ifindex = packet_netdev_index(port->ifname);
+		if (ifindex > 0)
+			packet_port_back(port, ifindex);
+		return;
+	}
+	for (unsigned i = 0; i < port->n_queues; i++)
+		stuck |= packet_queue_stuck(port->queues[i]);
+	if (!stuck || !port->ifindex || renew_queues(port, port->ifindex))
+		return;
+	if (!(port->stuck & (port->stuck + 1))) /* the 1st, 2nd, 4th... time: whoever causes it must not fill the log */
+		dp_log(LOG_WARNING, "af-packet: %s: the kernel's ring was stuck and has been replaced (%u times)", port->ifname,
+		       port->stuck + 1);
+	port->stuck++;
 }
 
 const struct port_kind packet_kind = {

@@ -67,6 +67,12 @@
  * Several queues: one socket each, in a fanout group by flow hash. The kernel chooses a group id that is free in the namespace, so
  * daemons beside each other do not collide.
  *
+ * A stuck ring. Some kernels (6.18.44 does it, 6.1.192 does not) lose a slot for good when a frame wants a kind of segmentation
+ * that the vnet header cannot name: SCTP, UDP fragmentation from a tap, LRO of some NICs. The slot is marked as being written, the
+ * frame is dropped, and every frame after it, too. No filter can see such a frame coming, so it is noticed afterwards:
+ * twice a second each ring is asked for its drops, and one that dropped although it was empty is replaced, with its socket. Whoever
+ * sends such frames loses about a second each time, of his own port.
+ *
  * Losses. rx_missed: the ring was full (PACKET_STATISTICS), or the kernel had a frame whose segmentation the vnet header cannot
  * name. truncated: the socket's buffer was full and only the slot's part came, or longer than 64 KB (BIG TCP). rx_error: the
  * kernel's answer did not match its announcement. malformed: the request contradicts the frame; that includes segmentation

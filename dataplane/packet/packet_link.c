@@ -5,6 +5,8 @@
  * A message says which netdev and what state; only ports with that index (or, without a netdev, with that name) are told. When
  * the socket overflows the messages are lost and every port is asked again. The socket is subscribed before a port's first
  * question, so what is in its queue may be older than the answer, but the last message never is.
+ *
+ * And twice a second every port is asked whether it needs tending (packet_port_tend), for what no message tells.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,13 +21,15 @@
 #include "log.h"
 #include "packet/packet.h"
 
+#define TEND_MS		 500
 #define MESSAGES_AT_ONCE 64 /* the rest at the next call: the control thread has other work */
 
 static LIST_HEAD(, packet_port) ports = LIST_HEAD_INITIALIZER(ports);
 static int watch_fd = -1;
 static struct dp *watch_dp;
+static struct kind_timer *tend_timer; /* NULL: no memory for it when it was due; the next port to be added starts it */
 
-/* --- questions ---------------------------------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------------------------------- */
 
 static int netdev_ioctl(const char *name, unsigned long request, struct ifreq *ifr)
 {
@@ -104,7 +108,7 @@ int packet_netdev_carry(int ifindex, uint16_t mtu)
 	return index_ioctl(ifindex, SIOCSIFMTU, &ifr);
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------------------------------- */
 
 static void ask_again(struct packet_port *port)
 {
@@ -212,6 +216,15 @@ static int watch_start(struct dp *dp)
 	return 0;
 }
 
+static void tend(void *arg)
+{
+	struct packet_port *port;
+
+	LIST_FOREACH (port, &ports, next)
+		packet_port_tend(port);
+	tend_timer = kind_timer(watch_dp, TEND_MS, tend, NULL);
+}
+
 int packet_link_add(struct packet_port *port)
 {
 	if (watch_fd < 0) {
@@ -220,6 +233,8 @@ int packet_link_add(struct packet_port *port)
 		if (rc)
 			return rc;
 	}
+	if (!tend_timer)
+		tend_timer = kind_timer(port->dp, TEND_MS, tend, NULL);
 	LIST_INSERT_HEAD(&ports, port, next);
 	return 0;
 }
@@ -229,6 +244,9 @@ void packet_link_del(struct packet_port *port)
 	LIST_REMOVE(port, next);
 	if (!LIST_EMPTY(&ports))
 		return;
+	if (tend_timer)
+		kind_timer_cancel(watch_dp, tend_timer);
+	tend_timer = NULL;
 	kind_unwatch(watch_dp, watch_fd);
 	close(watch_fd);
 	watch_fd = -1;

@@ -33,7 +33,7 @@ static uint32_t status_of(const struct tpacket2_hdr *h)
 
 bool packet_rx_ready(const struct packet_rxq *q)
 {
-	return status_of(slot(q, q->head)) & TP_STATUS_USER;
+	return status_of(slot(q, __atomic_load_n(&q->head, __ATOMIC_RELAXED))) & TP_STATUS_USER;
 }
 
 void packet_rx_woken(struct packet_rxq *q)
@@ -200,7 +200,7 @@ uint16_t packet_rx(void *queue, struct rte_mbuf **frames, uint16_t n)
 		got += frames[got] != NULL;
 		/* Release: the copy out of the slot is complete before the kernel may fill it again. */
 		__atomic_store_n(&h->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-		q->head++;
+		__atomic_store_n(&q->head, q->head + 1, __ATOMIC_RELAXED); /* packet_queue_stuck() looks */
 	}
 	return got;
 }

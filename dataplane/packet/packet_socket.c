@@ -188,18 +188,35 @@ static uint64_t load(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-void packet_queues_lost(struct packet_queue **queues, unsigned n, struct kind_lost *sum)
+static void count_missed(struct packet_queue *q)
 {
 	struct tpacket_stats stats;
+	socklen_t len = sizeof(stats);
 
+	if (!getsockopt(q->rx.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+		q->missed += stats.tp_drops;
+}
+
+bool packet_queue_stuck(struct packet_queue *q)
+{
+	uint32_t head = __atomic_load_n(&q->rx.head, __ATOMIC_RELAXED);
+	bool stuck;
+
+	count_missed(q);
+	stuck = q->missed > q->missed_before && head == q->head_before && !packet_rx_ready(&q->rx);
+	q->missed_before = q->missed;
+	q->head_before = head;
+	return stuck;
+}
+
+void packet_queues_lost(struct packet_queue **queues, unsigned n, struct kind_lost *sum)
+{
 	for (unsigned i = 0; i < n; i++) {
 		struct packet_queue *q = queues[i];
-		socklen_t len = sizeof(stats);
 
 		if (!q)
 			continue;
-		if (!getsockopt(q->rx.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
-			q->missed += stats.tp_drops;
+		count_missed(q);
 		sum->rx_missed += q->missed;
 		sum->rx_no_buffer += load(&q->rx.no_buffer);
 		sum->rx_error += load(&q->rx.error);

@@ -16,6 +16,7 @@
 #define UDP_CSUM_OFFSET	 offsetof(struct rte_udp_hdr, dgram_cksum)
 #define SCTP_CSUM_OFFSET 8   /* a CRC32c of four bytes; no Internet checksum has this offset */
 #define MAX_L3		 511 /* width of l3_len */
+#define TCP_FLAGS_OFFSET offsetof(struct rte_tcp_hdr, tcp_flags)
 #define TCP_CWR		 0x80
 
 /* What the frame's own headers say. Offsets from the frame's first byte; all of them inside the first segment. */
@@ -243,9 +244,8 @@ static void request_csum(struct rte_mbuf *m, const struct heads *h, uint32_t l4_
 }
 
 /* The pseudo header's folded sum, length included, from the IP header's addresses. */
-static uint16_t pseudo_sum(const struct rte_mbuf *m, const struct heads *h)
+static uint16_t pseudo_sum(const uint8_t *l3, const struct heads *h)
 {
-	const uint8_t *l3 = rte_pktmbuf_mtod_offset(m, const uint8_t *, h->l2_len);
 	uint16_t sum = h->v6 ? rte_raw_cksum(l3 + 8, 32) : rte_raw_cksum(l3 + 12, 8);
 
 	return csum_add(csum_add(sum, rte_cpu_to_be_16(h->proto)), rte_cpu_to_be_16(h->l4_bytes));
@@ -269,7 +269,8 @@ static int request_segments(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 		return -EINVAL;
 	field = rte_pktmbuf_mtod_offset(m, uint16_t *, h.l4 + offset);
 	if (!(vh->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
-		*field = pseudo_sum(m, &h); /* the whole frame's checksum was complete: worthless to its segments */
+		*field = pseudo_sum(rte_pktmbuf_mtod_offset(m, const uint8_t *, h.l2_len),
+				    &h); /* the whole frame's checksum was complete: worthless to its segments */
 	else if (vh->csum_start != h.l4 || vh->csum_offset != offset)
 		return -EINVAL;
 
@@ -310,9 +311,10 @@ int packet_vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, u
 {
 	bool tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG, uso = m->ol_flags & RTE_MBUF_F_TX_UDP_SEG;
 	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
-	uint32_t start = m->l2_len + m->l3_len;
-	uint8_t head[sizeof(struct rte_tcp_hdr)];
+	uint32_t start = m->l2_len + m->l3_len, l3_min;
+	uint8_t head[sizeof(struct rte_ipv6_hdr)];
 	const uint8_t *p;
+	struct heads h;
 
 	memset(vh, 0, sizeof(*vh));
 	*edit = 0;
@@ -338,16 +340,26 @@ int packet_vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, u
 	if (m->l4_len < (tso ? sizeof(struct rte_tcp_hdr) : sizeof(struct rte_udp_hdr)) || !m->tso_segsz ||
 	    vh->hdr_len > m->pkt_len || m->pkt_len - start > UINT16_MAX)
 		return -EINVAL;
-	if (uso) {
-		vh->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
-		return 0;
-	}
-	p = rte_pktmbuf_read(m, start, sizeof(head), head);
-	vh->gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	if (p[13] & TCP_CWR)
+	vh->gso_type = uso				  ? VIRTIO_NET_HDR_GSO_UDP_L4
+		       : m->ol_flags & RTE_MBUF_F_TX_IPV6 ? VIRTIO_NET_HDR_GSO_TCPV6
+							  : VIRTIO_NET_HDR_GSO_TCPV4;
+	p = rte_pktmbuf_read(m, start + TCP_FLAGS_OFFSET, 1, head);
+	if (tso && *p & TCP_CWR)
 		vh->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
-	*edit = start + TCP_CSUM_OFFSET;
-	memcpy(value, p + TCP_CSUM_OFFSET, sizeof(*value));
-	*value = csum_add(*value, rte_cpu_to_be_16(m->pkt_len - start));
+	/*
+	 * The field is not read: DPDK leaves the length out of a segmentation request's pseudo sum, Linux does not, and senders of
+	 * both schools are found behind other kinds of port.
+	 */
+	h = (struct heads){
+		.l2_len = m->l2_len,
+		.l4_bytes = m->pkt_len - start,
+		.proto = tso ? IPPROTO_TCP : IPPROTO_UDP,
+		.v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6,
+	};
+	l3_min = h.v6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr);
+	if (m->l3_len < l3_min)
+		return -EINVAL;
+	*edit = start + vh->csum_offset;
+	*value = pseudo_sum(rte_pktmbuf_read(m, m->l2_len, l3_min, head), &h);
 	return 0;
 }

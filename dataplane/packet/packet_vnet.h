@@ -13,7 +13,7 @@
  *
  * Two differences are smoothed over here. The vnet header points anywhere; an mbuf names layers. And where Linux puts the
  * pseudo header's sum with the length into a TCP header to be segmented, DPDK leaves the length out: it is taken out on the way
- * in, and put in on the way out, in a copy (frames being sent must not be written to).
+ * in, and on the way out the sum is made anew, in a copy (frames being sent must not be written to).
  *
  * The header is the kernel's, but what it says was chosen by whoever sent the frame: a container's own packet socket can ask
  * for any offset and size. Each is checked against the frame's own headers. A checksum that an mbuf cannot name (SCTP, GRE,
