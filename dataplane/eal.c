@@ -21,18 +21,18 @@
 
 /*
  * A shared build of DPDK opens every library of its driver directory, 150 of them, whether -d names others or not; its only question is
- * whether the directory is there. So while EAL starts, this process's stat() says that it is not. (Linking the drivers
+ * whether the directory is there. So while EAL starts, this process's stat64(), which is what EAL calls, says that it is not. (Linking the drivers
  * statically was the other way: then a NIC whose driver we did not foresee could not be used at all.)
  */
 static bool hide_drivers;
 
-int stat(const char *restrict path, struct stat *restrict st)
+int stat64(const char *restrict path, struct stat64 *restrict st)
 {
 	if (hide_drivers && !strcmp(path, SLUICE_PMD_DIR)) {
 		errno = ENOENT;
 		return -1;
 	}
-	return fstatat(AT_FDCWD, path, st, 0);
+	return fstatat64(AT_FDCWD, path, st, 0);
 }
 
 /* EAL keeps pointers to its arguments, and reorders the vector that it is given: `own` remembers them. */

@@ -370,11 +370,11 @@ static int need_netdev(const struct dp_port_conf *conf, struct dp_error *err)
 	return 0;
 }
 
-/* libbpf and libxdp, which the driver brings along, write what they think to stderr. Their notes are ours to log, at the lowest priority. */
-static int quiet_print(int level, const char *fmt, va_list ap)
+/* libbpf and libxdp, which the driver brings along, write what they think to stderr. Their warnings are ours to log; level 0 is a warning in both. */
+static int bpf_print(int level, const char *fmt, va_list ap)
 {
-	(void)level;
-	dp_vlog(LOG_DEBUG, fmt, ap);
+	if (level == 0)
+		dp_vlog(LOG_INFO, fmt, ap);
 	return 0;
 }
 
@@ -387,7 +387,7 @@ static int af_xdp_driver(struct dp_error *err)
 		void *(*set)(int (*)(int, const char *, va_list)) = dlsym(RTLD_DEFAULT, setters[i]);
 
 		if (set)
-			set(quiet_print);
+			set(bpf_print);
 	}
 	return r;
 }

@@ -65,7 +65,7 @@ enum {
 	KIND_CAP_TSO6 = 1 << 2,	     /* segments TCP over IPv6 */
 	KIND_CAP_MULTI_SEG = 1 << 3, /* takes chained mbufs */
 	KIND_CAP_CSUM_IP = 1 << 4,   /* completes the IPv4 header checksum */
-	KIND_CAP_USO = 1 << 5,	     /* segments UDP (RTE_MBUF_F_TX_UDP_SEG) */
+	KIND_CAP_USO = 1 << 5,	     /* segments UDP into datagrams (RTE_MBUF_F_TX_UDP_SEG; to rte_gso it means IP fragments) */
 };
 
 /* What a queue of this kind lost, counted where it happened. Written by the queue's worker only, read by anybody: plain 64-bit loads. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
 #include "log.h"
 
@@ -20,6 +21,8 @@ void dp_vlog(int priority, const char *fmt, va_list ap)
 	char text[512];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	/* Other people's messages end in a newline. */
+	text[strcspn(text, "\n")] = '\0';
 	current_sink(priority, text);
 }
 

@@ -12,8 +12,8 @@
 #include "memif_sock.h"
 
 /*
- * The handshake as client: INIT, ADD_REGION, ADD_RING for each ring of C2S and then of S2C, CONNECT. One message at a time, the next
- * when the last was acknowledged, as the servers that exist expect it. `step` numbers them.
+ * The handshake as client: INIT, ADD_REGION, ADD_RING for each ring of C2S and then of S2C, CONNECT. One message at a time, the
+ * next when the last was acknowledged, as the servers that exist expect it. `step` numbers them.
  */
 static const char *send_step(struct memif_conn *c)
 {

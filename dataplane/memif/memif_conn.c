@@ -37,7 +37,7 @@ void memif_say(struct memif_log *limit, int priority, const char *who, const cha
 	dp_log(priority, "memif %s: %s%s", who, text, more);
 }
 
-/* --- birth ------------------------------------------------------------------------------------------------------------------ */
+/* --- birth --------------------------------------------------------------------------------------------------------- */
 
 static void handshake_late(void *arg)
 {
@@ -97,7 +97,7 @@ void memif_conn_peer(struct memif_conn *c, const char name[32])
 	c->peer[i] = '\0';
 }
 
-/* --- workers come to know, and are kept out -------------------------------------------------------------------------------------- */
+/* --- workers come to know, and are kept out ------------------------------------------------------------------------ */
 
 int memif_conn_up(struct memif_conn *c)
 {

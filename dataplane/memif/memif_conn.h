@@ -9,10 +9,10 @@
  *                              |                                                          |
  *                              +---------------- memif_conn_close() <---------------------+
  *
- * A connection as server has no port until INIT names one (`id`); it then belongs to the port, which has one connection at most. What the messages
- * describe is collected in the connection's `link`, which owns the shared memory, the rings' ends and their eventfds. memif_conn_up()
- * hands the ends to the port's queues; memif_conn_close() takes them back, waits until no worker can be in them, and frees
- * everything. Every way to end a connection is that one function.
+ * A connection as server has no port until INIT names one (`id`); it then belongs to the port, which has one connection at
+ * most. What the messages describe is collected in the connection's `link`, which owns the shared memory, the rings' ends and
+ * their eventfds. memif_conn_up() hands the ends to the port's queues; memif_conn_close() takes them back, waits until no
+ * worker can be in them, and frees everything. Every way to end a connection is that one function.
  *
  * Logging is limited for each port and each listener by itself, so that a peer that makes noise does not silence the others' lines.
  */
@@ -86,8 +86,8 @@ void memif_say(struct memif_log *limit, int priority, const char *who, const cha
 /*
  * Take over `sock` (also on failure) and watch it with `received`. NULL: out of memory or descriptors.
  *
- * As server the clock of the handshake starts. As client there is none: a server that accepts late is waited for, as it holds nothing of ours, and DPDK's
- * dies when a client that it has not yet greeted hangs up.
+ * As server the clock of the handshake starts. As client there is none: a server that accepts late is waited for, as it holds
+ * nothing of ours, and DPDK's dies when a client that it has not yet greeted hangs up.
  */
 struct memif_conn *memif_conn_new(struct dp *dp, int sock, enum memif_state state, void (*received)(void *conn, uint32_t events));
 
@@ -101,8 +101,8 @@ void memif_conn_peer(struct memif_conn *c, const char name[32]);
 int memif_conn_up(struct memif_conn *c);
 
 /*
- * End the connection and free it: workers are kept out first, if they know of it. `why` goes to the log and, as DISCONNECT, to the peer if it is still
- * there (NULL: say nothing to either). A client's port starts over by its retry timer.
+ * End the connection and free it: workers are kept out first, if they know of it. `why` goes to the log and, as DISCONNECT, to
+ * the peer if it is still there (NULL: say nothing to either). A client's port starts over by its retry timer.
  */
 void memif_conn_close(struct memif_conn *c, const char *why);
 

@@ -36,7 +36,7 @@ static int memif_validate(const struct dp_port_conf *conf, struct dp_error *err)
 	return 0;
 }
 
-/* A worker met an index that cannot be, or memory was taken away. */
+/* A worker cannot send any more, or memory was taken away. */
 static void on_alarm(void *arg, uint32_t events)
 {
 	struct memif_port *p = arg;
@@ -46,13 +46,9 @@ static void on_alarm(void *arg, uint32_t events)
 
 	if (read(p->alarm_fd, &n, sizeof(n)) < 0 || !c || c->state != MEMIF_UP)
 		return;
-	for (uint16_t q = 0; q < c->link->n_rx; q++) {
-		if (__atomic_load_n(&c->link->rx[q].broken, __ATOMIC_ACQUIRE))
-			why = "a receive ring's index is impossible";
-	}
 	for (uint16_t q = 0; q < c->link->n_tx; q++) {
 		if (__atomic_load_n(&c->link->tx[q].broken, __ATOMIC_ACQUIRE))
-			why = "a send ring's index is impossible";
+			why = "its index of a ring is impossible";
 	}
 	if (memif_shm_lost(&c->link->shm))
 		why = "it took away memory that it had shared";

@@ -10,7 +10,7 @@
  *      memif_kind.c      the row: open, close, and what a port is
  *          |-- memif_server.c    listens; several ports with one path and different ids share the listener
  *          |-- memif_client.c    connects, and goes on trying
- *          |-- memif_conn.c      what both share: the channel's life, and how workers learn of a peer and are kept from one that left
+ *          |-- memif_conn.c      what both share: a connection's life, and how workers learn of it and are kept out
  *          |       |-- memif_sock.c     messages and descriptors
  *          |       |-- memif_shm.c      the shared memory, made or mapped and checked
  *          |       `-- memif_guard.c    when a mapped file is cut off
@@ -20,21 +20,23 @@
  *
  * Why not DPDK's driver, which speaks the same protocol:
  *  - it makes ethdevs, and Debian's DPDK has 32 of them (RTE_MAX_ETHPORTS). A node has hundreds of memif ports.
- *  - it follows region index and offset of each descriptor wherever they point, and the peer may write them at any time: an index that is out of
- *    range is a NULL dereference, an offset reads or writes anywhere in 4 GiB. One tenant kills or corrupts the switch.
+ *  - it follows region index and offset of each descriptor wherever they point, and the peer may write them at any time: an
+ *    index that is out of range is a NULL dereference, an offset reads or writes anywhere in 4 GiB. One tenant kills or
+ *    corrupts the switch.
  *  - a worker cannot sleep on its queues: it offers no descriptors for them, and masks the peer's notifications for good.
  *  - its control channel runs on EAL's interrupt thread and tears memory down there, while workers may be in it.
  *
- * Attributes of a port: `path` of the socket, `id` (0 by default), `client` (the role: false, we listen), `secret` (up to 24 characters; as server a peer
- * without it is refused), `queues`, `ring` (slots, a power of two from 64 to 16384; 1024 by default; as server it is the client's
- * choice). As client we offer buffers of MEMIF_BUFFER bytes.
+ * Attributes of a port: `path` of the socket, `id` (0 by default), `client` (the role: false, we listen), `secret` (up to 24
+ * characters; as server a peer without it is refused), `queues`, `ring` (slots, a power of two from 64 to 16384; 1024 by
+ * default; as server it is the client's choice). As client we offer buffers of MEMIF_BUFFER bytes. Sockets are files: a DPDK
+ * application, whose driver takes an abstract name by default, needs `socket-abstract=no`.
  *
- * Queues: as client as many rings in each direction as both sides have; as server the peer is told how many there are at most. A peer with
- * fewer is served by what it has (see memif_ring.h).
+ * Queues: as client as many rings in each direction as both sides have; as server the peer is told how many there are at most.
+ * A peer with fewer is served by what it has (see memif_ring.h).
  *
- * A peer may come and go at any time, with or without saying so. As server we wait for the next one; as client we try again every
- * MEMIF_RETRY_MS. A peer that lies in its messages or its rings is hung up on, with a line in the log (a few a minute at most, the rest counted);
- * it may try again. As server, a handshake that is not finished in MEMIF_HANDSHAKE_MS is ended.
+ * A peer may come and go at any time, with or without saying so. As server we wait for the next one; as client we try again
+ * every MEMIF_RETRY_MS. A peer that lies in its messages or its rings is hung up on, with a line in the log (a few a minute at
+ * most, the rest counted); it may try again. As server, a handshake that is not finished in MEMIF_HANDSHAKE_MS is ended.
  */
 
 #include "kind.h"

@@ -21,15 +21,16 @@
  *
  * Every message is exactly 128 bytes, in the byte order of the machine, with at most one descriptor beside it.
  *
- * Rings come in two directions. C2S carries frames from client to server, S2C the other way. The buffers of both are the client's, so
- * the client's index `head` runs ahead in both and the server's `tail` follows:
+ * Rings come in two directions. C2S carries frames from client to server, S2C the other way. The buffers of both are the
+ * client's, so the client's index `head` runs ahead in both and the server's `tail` follows:
  *
  *      C2S   head: frames sent by the client      tail: frames taken by the server
  *      S2C   head: empty buffers offered          tail: buffers filled by the server
  *
- * Indices run freely through 16 bits; the slot is index & (size - 1), and head - tail is at most the ring's size. A ring is empty for its
- * reader when its indices meet. Whoever reads a ring (C2S: the server, S2C: the client) owns the flag MEMIF_RING_MASK_INT in it: set, it
- * says "I poll"; clear, the writer of the ring writes to the ring's eventfd after it has moved its index.
+ * Indices run freely through 16 bits; the slot is index & (size - 1), and head - tail is at most the ring's size. A ring is
+ * empty for its reader when its indices meet. Whoever reads a ring (C2S: the server, S2C: the client) owns the flag
+ * MEMIF_RING_MASK_INT in it: set, it says "I poll"; clear, the writer of the ring writes to the ring's eventfd after it has
+ * moved its index.
  */
 
 #include <assert.h>

@@ -14,8 +14,8 @@
 #include <rte_prefetch.h>
 
 /*
- * What one call may cost, so that a peer with long frames, or one that sends chains of nothing, does not hold up the other ports that
- * the worker polls. A burst of common frames is far below both.
+ * What one call may cost, so that a peer with long frames, or one that sends chains of nothing, does not hold up the other
+ * ports that the worker polls. A burst of common frames is far below both.
  */
 #define CALL_BYTES (256 * 1024)
 #define CALL_SLOTS MEMIF_MAX_CHAIN
@@ -29,7 +29,7 @@
 /* How long to wait for another worker that sends by the same ring: longer than a burst takes. In pauses. */
 #define SHARED_PAUSES 1000
 
-/* --- shared by both directions ---------------------------------------------------------------------------------------------- */
+/* --- shared by both directions ------------------------------------------------------------------------------------- */
 
 static inline void count(uint64_t *counter, uint64_t n)
 {
@@ -73,8 +73,8 @@ static __rte_always_inline bool desc_place(const struct memif_end *e, uint16_t s
 }
 
 /*
- * Copy exactly len bytes. The sizes that most frames have, without a call; two copies that overlap are cheaper than one that looks at every
- * bit of the length.
+ * Copy exactly len bytes. The sizes that most frames have, without a call; two copies that overlap are cheaper than one that
+ * looks at every bit of the length.
  */
 static __rte_always_inline void copy(uint8_t *to, const uint8_t *from, uint32_t len)
 {
@@ -89,8 +89,8 @@ static __rte_always_inline void copy(uint8_t *to, const uint8_t *from, uint32_t 
 	}
 }
 
-/* The peer's index cannot be: nothing in the ring can be believed any more. The control thread hangs up. */
-static __rte_noinline uint16_t end_break(struct memif_queue *q, struct memif_end *e)
+/* The peer took what we never sent, or offers more than there is: it cannot be sent to any more. The control thread hangs up. */
+static __rte_noinline uint16_t tx_break(struct memif_queue *q, struct memif_end *e)
 {
 	if (!e->broken) {
 		__atomic_store_n(&e->broken, true, __ATOMIC_RELEASE);
@@ -138,7 +138,7 @@ void memif_end_offer(struct memif_end *e, bool rx)
 	__atomic_store_n(e->own, rx ? (uint16_t)(e->next + e->size) : e->next, __ATOMIC_RELEASE);
 }
 
-/* --- receive ------------------------------------------------------------------------------------------------------------------ */
+/* --- receive ------------------------------------------------------------------------------------------------------- */
 
 static __rte_always_inline void mbuf_reset(const struct memif_queue *q, struct rte_mbuf *m, uint32_t len)
 {
@@ -200,8 +200,9 @@ static bool assembly_add(struct memif_queue *q, struct assembly *a, const uint8_
 }
 
 /*
- * Take one frame of any shape from slot e->next on; `avail` slots have frames. Returns the slots used, 0 if there is no buffer (the frame
- * stays in the ring: the peer feels it as a full ring, and nothing is lost). *out is NULL for a frame that was dropped.
+ * Take one frame of any shape from slot e->next on; `avail` slots have frames. Returns the slots used, 0 if there is no buffer
+ * (the frame stays in the ring: the peer feels it as a full ring, and nothing is lost). *out is NULL for a frame that was
+ * dropped.
  */
 static uint16_t rx_frame(struct memif_queue *q, struct memif_end *e, uint16_t avail, bool client, struct rte_mbuf **out)
 {
@@ -289,6 +290,21 @@ static void rx_mask(struct memif_queue *q, struct memif_end *e)
 	q->rung = true;
 }
 
+/*
+ * The peer claims more frames than the ring has slots: it has overwritten some that we had not taken, and nobody can say which. All
+ * of them are dropped, as one bad descriptor, and reading goes on where the peer writes. (Hanging up would be simpler. But DPDK's
+ * driver does this when a chained frame meets a full ring, for it counts free slots wrongly, and it does not connect again.)
+ */
+static __rte_noinline uint16_t rx_resync(struct memif_queue *q, struct memif_end *e, uint16_t avail, bool client)
+{
+	e->next = (uint16_t)(e->next + avail);
+	if (client)
+		rx_offer(e, e->next, (uint16_t)e->size);
+	__atomic_store_n(e->own, (uint16_t)(e->next + e->ahead), __ATOMIC_RELEASE);
+	count(&q->lost.bad_descriptor, 1);
+	return 0;
+}
+
 static __rte_always_inline uint16_t rx_burst(struct memif_queue *q, struct rte_mbuf **frames, uint16_t n, const bool client)
 {
 	struct memif_end *e = __atomic_load_n(&q->live, __ATOMIC_ACQUIRE);
@@ -302,8 +318,8 @@ static __rte_always_inline uint16_t rx_burst(struct memif_queue *q, struct rte_m
 	avail = (uint16_t)(__atomic_load_n(e->peer, __ATOMIC_ACQUIRE) - e->next);
 	if (avail == 0)
 		return 0;
-	if (unlikely(avail > e->size || e->broken))
-		return end_break(q, e);
+	if (unlikely(avail > e->size))
+		return rx_resync(q, e, avail, client);
 	if (unlikely(e->unmasked && !q->armed))
 		rx_mask(q, e);
 	n = RTE_MIN(RTE_MIN(n, avail), MEMIF_BURST);
@@ -349,7 +365,7 @@ uint16_t memif_rx_server(void *queue, struct rte_mbuf **frames, uint16_t n)
 	return rx_burst(queue, frames, n, false);
 }
 
-/* --- sleep -------------------------------------------------------------------------------------------------------------------- */
+/* --- sleep --------------------------------------------------------------------------------------------------------- */
 
 static void rx_drain(struct memif_queue *q)
 {
@@ -372,14 +388,20 @@ int memif_rx_arm(struct memif_queue *q)
 	q->armed = true;
 	if (q->rung)
 		rx_drain(q);
-	if (!e || e->broken)
+	if (!e)
 		return 0; /* the ring of the next connection starts unmasked */
 	if (!e->unmasked) {
 		e->unmasked = true;
 		__atomic_store_n(&e->ring->flags, 0, __ATOMIC_RELAXED);
-		/* Pairs with the barrier between index and flag in the sender's tx_done(): one of the two sees the other's store. */
+		/*
+		 * Pairs with the barrier between index and flag in the sender's tx_done(): one of the two sees the other's
+		 * store.
+		 */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		/* DPDK's and VPP's senders have no such barrier: their index may still be in a store buffer after they saw the ring masked. */
+		/*
+		 * DPDK's and VPP's senders have no such barrier: their index may still be in a store buffer after they saw the
+		 * ring masked.
+		 */
 		for (unsigned i = 0; i < STORE_DRAIN_PAUSES && !rx_pending(e); i++)
 			rte_pause();
 	}
@@ -399,7 +421,7 @@ void memif_rx_disarm(struct memif_queue *q)
 		rx_drain(q); /* in case that it was rung for nothing */
 }
 
-/* --- send ------------------------------------------------------------------------------------------------------------------------ */
+/* --- send ---------------------------------------------------------------------------------------------------------- */
 
 /* Free frames that were sent. Most are ours alone and of one pool, and go back to it in one piece. */
 static __rte_always_inline void mbufs_put(struct rte_mbuf **m, uint16_t n)
@@ -426,8 +448,8 @@ static void tx_retire(struct memif_end *e, const union memif_desc *d, uint16_t n
 }
 
 /*
- * Send one frame of any shape, with `room` slots free. Returns the slots used and *taken; 0 slots and not taken: no room yet. A frame that can
- * never go is taken and counted.
+ * Send one frame of any shape, with `room` slots free. Returns the slots used and *taken; 0 slots and not taken: no room yet. A
+ * frame that can never go is taken and counted.
  */
 static uint16_t tx_frame(struct memif_queue *q, struct memif_end *e, const struct rte_mbuf *m, uint16_t room, bool client,
 			 bool *taken)
@@ -525,7 +547,7 @@ static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_e
 
 	room = (uint16_t)(__atomic_load_n(e->peer, __ATOMIC_ACQUIRE) + e->ahead - e->next);
 	if (unlikely(room > e->size || e->broken))
-		return end_break(q, e);
+		return tx_break(q, e);
 	n = RTE_MIN(n, MEMIF_BURST);
 	if (unlikely(room == 0 || n == 0))
 		return 0;

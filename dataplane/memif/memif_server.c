@@ -36,7 +36,7 @@ struct memif_listener {
 
 static struct memif_listener *listeners;
 
-/* --- messages --------------------------------------------------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------------------------------------------------ */
 
 static int answer(struct memif_conn *c, uint16_t type)
 {
@@ -185,7 +185,9 @@ static void server_received(void *arg, uint32_t events)
 	rc = memif_sock_recv(c->sock, &msg, &fd);
 	if (rc == -EAGAIN)
 		return;
-	if (rc == -ECONNRESET) {
+	if (rc == -ECONNRESET || (rc == 0 && msg.type == MEMIF_MSG_DISCONNECT)) {
+		if (fd >= 0)
+			close(fd);
 		if (c->state == MEMIF_UP)
 			memif_say(&c->port->log, LOG_INFO, c->port->name, "%s is gone", c->peer);
 		memif_conn_close(c, NULL);
@@ -203,8 +205,6 @@ static void server_received(void *arg, uint32_t events)
 		why = on_add_ring(c, &msg.add_ring, &fd);
 	else if (msg.type == MEMIF_MSG_CONNECT && c->state == MEMIF_WAIT_MEMORY)
 		why = on_connect(c);
-	else if (msg.type == MEMIF_MSG_DISCONNECT)
-		why = "disconnected by the peer";
 	if (fd >= 0)
 		close(fd);
 	if (!why)
@@ -216,7 +216,7 @@ static void server_received(void *arg, uint32_t events)
 	memif_conn_close(c, why);
 }
 
-/* --- strangers ---------------------------------------------------------------------------------------------------------------------- */
+/* --- strangers ----------------------------------------------------------------------------------------------------- */
 
 void memif_server_forget(struct memif_conn *c)
 {
@@ -250,7 +250,7 @@ static void stranger_add(struct memif_listener *l, int sock)
 		memif_conn_close(c, NULL);
 }
 
-/* --- listener ----------------------------------------------------------------------------------------------------------------------- */
+/* --- listener ------------------------------------------------------------------------------------------------------ */
 
 static void listener_ready(void *arg, uint32_t events);
 

@@ -102,7 +102,10 @@ int memif_sock_send(int sock, const struct memif_msg *msg, int passed)
 
 int memif_sock_recv(int sock, struct memif_msg *msg, int *passed)
 {
-	/* Room for all that the kernel can deliver: what did not fit would be closed by the kernel, but then nobody could tell two from one. */
+	/*
+	 * Room for all that the kernel can deliver: what did not fit would be closed by the kernel, but then nobody could tell
+	 * two from one.
+	 */
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(SCM_MAX_FDS * sizeof(int))];
