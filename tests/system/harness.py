@@ -234,8 +234,8 @@ class Node:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name}: still there {3 * DEADLINE_S} s after the signal") from None
         self._gone()
-        assert status == 0, f"{self.name}: exit status {status}"
         self.check_reports()
+        assert status == 0, f"{self.name}: exit status {status}"
 
     def kill9(self):
         self.process.kill()
@@ -490,8 +490,8 @@ def test_frame(src, dst=frames.BROADCAST, text="", tags=(), size=60):
 
 def before(marker, receiver):
     """
-    Wait for a marker that has been sent, and return the frames that came before it. Frames of one port keep their order, so what was
-    sent before by the marker's sender and has not come by then has not been forwarded. A flooded marker reaches one receiver
+    Wait for a marker that has been sent, and return the frames that came before it. Frames of one port keep their order, so what
+    was sent before by the marker's sender and has not come by then has not been forwarded. A flooded marker reaches one receiver
     sooner than the other: each is asked.
     """
     end = time.monotonic() + DEADLINE_S

@@ -4,11 +4,12 @@
 
 What passes is read from the kernel: frames that left by the flow's last netdev, with the time of reading.
 
-What the machine does to us must not look like the policer's doing. While the worker or the sender waits for a CPU that somebody else
-has, nothing is received or offered, and a policer keeps no more than its burst of that time (10 ms by default). So a test that
-measures asks for its share of the CPU first (own_the_cpu()), and hold() looks twice: the median of short windows, most of which pass
-undisturbed, must be right to 2 %; and so must be the whole time, but for what the scheduler says that the two have waited in it. On a
-quiet machine that is next to nothing. A measurement that fails while they waited a lot says nothing, and is made again.
+What the machine does to us must not look like the policer's doing. While the worker or the sender waits for a CPU that somebody
+else has, nothing is received or offered, and a policer keeps no more than its burst of that time (10 ms by default). So a test
+that measures asks for its share of the CPU first (own_the_cpu()), and hold() looks twice: the median of short windows, most of
+which pass undisturbed, must be right to 2 %; and so must be the whole time, but for what the scheduler says that the two have
+waited in it. On a quiet machine that is next to nothing. A measurement that fails while they waited a lot says nothing, and is
+made again.
 """
 
 import glob
@@ -87,14 +88,14 @@ def _measure(ifname, threads, meanwhile):
 
 def hold(node, sender, ifname, want_pps, meanwhile=lambda: None):
     """
-    Hold what leaves by ifname to want_pps frames a second. The limit is in force and used up: more is offered. `meanwhile` is called
-    again and again, and returns None.
+    Hold what leaves by ifname to want_pps frames a second. The limit is in force and used up: more is offered. `meanwhile` is
+    called again and again, and returns None.
     """
     threads = _threads(node, sender)
     for _ in range(TRIES):
         median, overall, lost = _measure(ifname, threads, meanwhile)
         median, overall = median / want_pps - 1, overall / want_pps - 1
-        told = f"{want_pps:.0f} frames/s: {median:+.2%} in the median window, {overall:+.2%} overall, {lost:.1%} of the time lost to others"
+        told = f"{want_pps:.0f} frames/s: {median:+.2%} in the median window, {overall:+.2%} overall; waited {lost:.1%} of the time"
         print(told)
         right = abs(median) < WITHIN and -WITHIN - lost < overall < WITHIN
         # Too much is never the machine's fault.

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ports come, change and go while others talk: nothing of the others is lost."""
+"""Ports come, change and go while others talk: nothing of the others is lost. With a worker on each CPU, who hand frames over."""
+
+import os
 
 from harness import Refused, Sender, Stream, add, deadline, delete, test_frame, until, wait_for
 
 ROUNDS = 200
+CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))))
 
 
 def _stream(node, a, b):
@@ -18,7 +21,7 @@ def _stream(node, a, b):
 @deadline(120)
 def test_nothing_is_lost_while_others_come_and_go(t):
     """200 rounds of add, change, remove of a third port of the VLAN, beside a numbered stream: zero loss, in the counters too."""
-    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}})
+    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}}, cores=CORES)
     node.add_vlan(101)
     c = t.endpoint("c")
     stream = _stream(node, a, b)
@@ -40,7 +43,7 @@ def test_nothing_is_lost_while_others_come_and_go(t):
 @deadline(120)
 def test_a_port_of_the_stream_changes_without_loss(t):
     """Limits, learning and addresses of the very ports of a stream change under it."""
-    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}})
+    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}}, cores=CORES)
     stream = _stream(node, a, b)
     for i in range(ROUNDS):
         stream.send(20)
@@ -53,7 +56,7 @@ def test_a_port_of_the_stream_changes_without_loss(t):
 @deadline(120)
 def test_removing_a_port_that_is_receiving(t):
     """A port that is flooded from outside and floods others is removed and added again, 50 times; buffers and entries come back."""
-    node, a, b, c = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}, "c": {"vlan": 100}})
+    node, a, b, c = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}, "c": {"vlan": 100}}, cores=CORES)
     stream = _stream(node, a, b)
     free = node.get("node", "node")["state"]["memory"]["buffers_free"]
     noise = [test_frame(f"02:00:00:00:{i:02x}:01", text=f"noise {i}", size=60 + 5 * i) for i in range(100)]
@@ -75,7 +78,7 @@ def test_removing_a_port_that_is_receiving(t):
 
 def test_one_transaction_is_all_or_nothing(t):
     """An apply whose last operation fails leaves no port behind, and the ports there untouched."""
-    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}})
+    node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}}, cores=CORES)
     c = t.endpoint("c")
     stream = _stream(node, a, b)
     for bad in (
@@ -92,3 +95,34 @@ def test_one_transaction_is_all_or_nothing(t):
             raise AssertionError(f"accepted: {bad}")
         assert [o["name"] for o in node.call("get", {"object": "port"})["objects"]] == ["a", "b"]
     stream.check()
+
+
+def test_every_kind_comes_and_goes_without_a_trace(t):
+    """A port of each kind, on the same device, added and removed again and again: no descriptor, buffer or flag stays behind."""
+    node = t.node()
+    a = t.endpoint("a")
+    kinds = {
+        "af-packet": {"ifname": a.name},
+        "tap": {"ifname": "tap-host"},
+        "memif": {"path": os.path.join(node.dir, "memif.sock")},
+        "nic": {"devargs": "net_null0"},
+        "af-xdp": {"ifname": a.name},
+    }
+
+    def held():
+        memory = node.get("node", "node")["state"]["memory"]
+        with open(f"/sys/class/net/{a.name}/flags", encoding="ascii") as f:
+            flags = f.read().strip()
+        return len(os.listdir(f"/proc/{node.process.pid}/fd")), memory["buffers_free"], flags
+
+    flags = held()[2]
+    for kind, attrs in kinds.items():
+        # What a driver keeps from its first use on is not this port's.
+        node.add_port("p", kind=kind, **attrs)
+        node.del_port("p")
+        before = held()
+        for _ in range(5):
+            node.add_port("p", kind=kind, **attrs)
+            node.del_port("p")
+        wait_for(lambda want=before: held() == want, f"{kind}: descriptors, free buffers and the device's flags are {before} again")
+        assert before[2] == flags, f"{kind} leaves the device with flags {before[2]}, not {flags}"

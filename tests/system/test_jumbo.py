@@ -18,16 +18,13 @@ def test_9216_bytes_pass_unchanged(t):
     jumbo = {"mtu": MTU}
     node, a, b, c = t.switch({"a": {"vlan": 100, **jumbo}, "b": {"vlan": 100, **jumbo}, "c": {"vlan_mode": "trunk", **jumbo}})
     wa, wb, wc = a.wire(), b.wire(), c.wire()
+    tag = ["8100:100:0:0"]
     for payload in (1500, 2000, 2049, 4096, MTU - 1, MTU):
-        frame = _large(a.mac, payload)
-        tagged = _large(a.mac, payload, tags=["8100:100:0:0"])
-        assert not until(wa, frame, wb)
-        assert not until(wa, _large(a.mac, 60), wc, arrives=_large(a.mac, 60, tags=["8100:100:0:0"]))[1:]
-        wb.drain()
-        frame, tagged = _large(c.mac, payload), _large(c.mac, payload, tags=["8100:100:0:0"])
-        assert not until(wc, tagged, wa, arrives=frame)
-        assert not until(wc, _large(c.mac, 60, tags=["8100:100:0:0"]), wb, arrives=_large(c.mac, 60))[1:]
-        wa.drain()
+        for tx, src, tags, receivers in ((wa, a.mac, [], ((wb, []), (wc, tag))), (wc, c.mac, tag, ((wa, []), (wb, [])))):
+            tx.send(_large(src, payload, tags=tags), _large(src, 60, tags=tags))
+            for rx, out_tags in receivers:
+                got = before(_large(src, 60, tags=out_tags), rx)
+                assert [f.raw for f in got] == [_large(src, payload, tags=out_tags)], f"{payload}: {got}"
     assert not any(node.port_stats(p)["drops"].get(r, 0) for p in "abc" for r in ("mtu", "oversize", "malformed", "tx-no-buffer"))
 
 

@@ -81,9 +81,9 @@ def _dei(ovs, ingress, stack, dst, egress):
 
 def _empty_tag(ovs, ingress, stack, dst, egress):
     """
-    On a trunk a tag of all zeros says nothing, and Open vSwitch takes it off on the way to other trunks, and with it the tag inside.
-    Here both leave as they came. The frame is in VLAN 0; with the empty tag gone the next switch would find the tag inside in front,
-    and so could any station that may speak in VLAN 0 send into every other VLAN there.
+    On a trunk a tag of all zeros says nothing, and Open vSwitch takes it off on the way to other trunks, and with it the tag
+    inside. Here both leave as they came. The frame is in VLAN 0; with the empty tag gone the next switch would find the tag
+    inside in front, and so could any station that may speak in VLAN 0 send into every other VLAN there.
     """
     if vlan_cases.MODES[ingress]["vlan_mode"] != "trunk" or len(stack) < 2 or stack[0] != "8100:0:0:0":
         return NotImplemented
