@@ -165,7 +165,9 @@ static int check_references(struct txn *t)
 		delta[pc->conf.vlan]++;
 		if (!vlan_will_be(t, pc->conf.vlan))
 			return txn_fail_at(t, pc->op,
-					   dp_fail(t->err, -ENOENT, "not-found", "vlan", "add the VLAN first, or in the same apply",
+					   dp_fail(t->err, -ENOENT, "not-found", "vlan",
+						   t->vlan_at[pc->conf.vlan] ? "this apply deletes it"
+									     : "add the VLAN first, or in the same apply",
 						   "port %s: vlan %u: no such VLAN", pc->name, pc->conf.vlan));
 	}
 	for (unsigned i = 0; i < t->n_vlans; i++) {

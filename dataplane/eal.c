@@ -135,7 +135,7 @@ int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_
 	unsigned need_mb = (need_bytes >> 20) + 1;
 	static const cookie_io_functions_t log_io = {.write = log_write};
 	static struct args a;
-	char lcores[64 + 16 * DP_MAX_WORKERS];
+	char lcores[256 + 16 * DP_MAX_WORKERS];
 	cpu_set_t affinity;
 	FILE *log;
 	bool pci = false;
@@ -166,13 +166,17 @@ int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_
 		rte_openlog_stream(log);
 	}
 
-	/* lcore 0, control, may run anywhere; each worker on its own core. */
+	/* Each worker has a core to itself; lcore 0, control, and DPDK's own threads share what is left, or everything if nothing is. */
 	if (sched_getaffinity(0, sizeof(affinity), &affinity) < 0)
 		return dp_fail(err, -errno, "system", NULL, NULL, "sched_getaffinity: %s", strerror(errno));
-	n = snprintf(lcores, sizeof(lcores), "0@(%u", cores[0]);
-	for (int cpu = 0; cpu < CPU_SETSIZE && n < 32; cpu++) {
-		if (CPU_ISSET(cpu, &affinity) && cpu != cores[0])
-			n += snprintf(lcores + n, sizeof(lcores) - n, ",%d", cpu);
+	if (CPU_COUNT(&affinity) > (int)n_cores) {
+		for (unsigned i = 0; i < n_cores; i++)
+			CPU_CLR(cores[i], &affinity);
+	}
+	n = snprintf(lcores, sizeof(lcores), "0@(");
+	for (int cpu = 0, listed = 0; cpu < CPU_SETSIZE && listed < 32; cpu++) {
+		if (CPU_ISSET(cpu, &affinity))
+			n += snprintf(lcores + n, sizeof(lcores) - n, "%s%d", listed++ ? "," : "", cpu);
 	}
 	n += snprintf(lcores + n, sizeof(lcores) - n, ")");
 	for (unsigned i = 0; i < n_cores; i++)

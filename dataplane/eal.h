@@ -25,7 +25,8 @@ struct eal_result {
 };
 
 /*
- * Start EAL. Workers are lcores 1..n on config->cores; the calling thread is lcore 0 and keeps its affinity. `plain_spare` is reserved besides
+ * Start EAL. Workers are lcores 1..n on config->cores; the calling thread is lcore 0, and leaves the workers' cores
+ * to them if it has others. `plain_spare` is reserved besides
  * `need_bytes` where memory cannot grow. 0 or -errno with *err. Once per process.
  */
 int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_cores, uint64_t need_bytes, uint64_t plain_spare,

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,55 +19,25 @@
 #include "eal.h"
 #include "ethdev.h"
 #include "log.h"
+#include "xsk.h"
 
 #define RING_DEFAULT 1024
 #define XSK_BUFFERS  8192
+#define XSK_TRIES    20
+#define XSK_RETRY_MS 5
 #define XSK_BIG_ROOM 3840 /* largest buffer that shares a page with its mempool header and mbuf */
-#define FD_MAX	     4096
 
 struct ethdev {
 	uint16_t id;
 	struct rte_device *device;
 	struct rte_mempool *own_pool;
-	int xsk_fd[KIND_MAX_QUEUES];  /* found descriptors of AF_XDP sockets, -1: none */
+	struct xsk_set xsk;	      /* what the AF_XDP driver opened */
 	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
 	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
 	char netdev[IFNAMSIZ];	      /* tap: the netdev whose MTU is set directly */
 };
 
 /* --- finding what the driver made ------------------------------------------------------------------------------------- */
-
-/* Descriptors that are AF_XDP sockets, as a bitmap. */
-static void xsk_descriptors(uint64_t map[FD_MAX / 64])
-{
-	DIR *d = opendir("/proc/self/fd");
-	struct dirent *e;
-
-	memset(map, 0, FD_MAX / 8);
-	while (d && (e = readdir(d))) {
-		int fd = atoi(e->d_name), domain = 0;
-		socklen_t len = sizeof(domain);
-
-		if (isdigit((unsigned char)e->d_name[0]) && fd < FD_MAX && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
-		    domain == AF_XDP)
-			map[fd / 64] |= 1ull << (fd % 64);
-	}
-	if (d)
-		closedir(d);
-}
-
-/* Those that are in `after` but not in `before`, in order: the driver opens its queues in order. */
-static void xsk_found(struct ethdev *e, const uint64_t *before)
-{
-	uint64_t after[FD_MAX / 64];
-	unsigned n = 0;
-
-	xsk_descriptors(after);
-	for (int fd = 0; fd < FD_MAX && n < KIND_MAX_QUEUES; fd++) {
-		if ((after[fd / 64] & ~before[fd / 64]) >> (fd % 64) & 1)
-			e->xsk_fd[n++] = fd;
-	}
-}
 
 /* Plug the device in; the port that appears is ours. */
 static int probe(struct ethdev *e, const char *devargs, struct dp_error *err)
@@ -145,8 +114,8 @@ static int queues_setup(struct ethdev *e, const struct rte_eth_dev_info *info, s
 			r = rte_eth_tx_queue_setup(e->id, q, tx_ring, SOCKET_ID_ANY, &tx);
 	}
 	if (r)
-		return dp_fail(err, r, "device", "ring", NULL, "setting up %u queue pairs of %u slots: %s", n, ring,
-			       rte_strerror(-r));
+		return dp_fail(err, r, "device", NULL, "the lines logged by dpdk say why",
+			       "setting up %u queue pairs of %u slots: %s", n, ring, rte_strerror(-r));
 	return 0;
 }
 
@@ -233,9 +202,14 @@ static int start(struct kind_port *kp, const struct dp_port_conf *conf, struct d
 static void ethdev_close(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
+	struct xsk_set before, after;
 	int r;
 
+	xsk_list(&before);
+
 	if (e->device) {
+		/* The driver set the netdev's flag, which outlives it. */
+		rte_eth_promiscuous_disable(e->id);
 		r = rte_eth_dev_stop(e->id);
 		if (r < 0)
 			dp_log(LOG_WARNING, "stopping device %u: %s", e->id, rte_strerror(-r));
@@ -246,6 +220,11 @@ static void ethdev_close(struct kind_port *kp)
 		if (r < 0)
 			dp_log(LOG_WARNING, "removing device: %s", rte_strerror(-r));
 	}
+	/* Before the buffers go, which the kernel has mapped through one of them. */
+	xsk_close(&e->xsk);
+	xsk_list(&after);
+	xsk_subtract(&after, &before);
+	xsk_close(&after);
 	rte_mempool_free(e->own_pool);
 	free(e);
 	kp->priv = NULL;
@@ -255,22 +234,21 @@ static int open_device(struct kind_port *kp, const struct kind_env *env, const s
 		       const char *driver, const char *devargs, struct dp_error *err)
 {
 	struct ethdev *e = kp->priv;
-	uint64_t before[FD_MAX / 64];
+	struct xsk_set before;
 	int r = driver ? eal_driver(driver, err) : 0;
 
-	xsk_descriptors(before);
+	xsk_list(&before);
 	if (!r)
 		r = probe(e, devargs, err);
 	if (!r)
 		r = configure(kp, env, conf, n_queues, err);
 	if (!r)
 		r = start(kp, conf, err);
-	if (r < 0) {
+	xsk_list(&e->xsk);
+	xsk_subtract(&e->xsk, &before);
+	if (r < 0)
 		ethdev_close(kp);
-		return r;
-	}
-	xsk_found(e, before);
-	return 0;
+	return r;
 }
 
 static struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
@@ -281,8 +259,6 @@ static struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
 		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 		return NULL;
 	}
-	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
-		e->xsk_fd[q] = -1;
 	kp->priv = e;
 	return e;
 }
@@ -312,9 +288,9 @@ static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
 
-	if (e->xsk_fd[q] >= 0)
-		return e->xsk_fd[q];
-	return e->intr_fd[q];
+	int fd = xsk_socket(&e->xsk, q);
+
+	return fd >= 0 ? fd : e->intr_fd[q];
 }
 
 static int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
@@ -345,7 +321,7 @@ static void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 	out->rx_error = st.ierrors;
 	out->rx_no_buffer = st.rx_nombuf;
 	/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
-	out->tx_error = e->xsk_fd[0] >= 0 ? 0 : st.oerrors;
+	out->tx_error = e->xsk.n ? 0 : st.oerrors;
 }
 
 #define ETHDEV_COMMON                                                                                                          \
@@ -392,23 +368,13 @@ static int af_xdp_driver(struct dp_error *err)
 	return r;
 }
 
-static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
-		       struct dp_error *err)
+static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		      struct dp_error *err)
 {
 	unsigned unit = next_unit();
-	struct ethdev *e;
+	struct ethdev *e = ethdev_new(kp, err);
 	char devargs[128], name[RTE_MEMPOOL_NAMESIZE];
-	int r = need_netdev(conf, err);
 
-	if (!r)
-		r = af_xdp_driver(err);
-	if (r < 0)
-		return r;
-	if (conf->mtu > XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22)
-		return dp_fail(err, -EINVAL, "out-of-range", "mtu", "af-packet carries 9216",
-			       "mtu %u: af-xdp carries %d at most (a frame is a page)", conf->mtu,
-			       XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22);
-	e = ethdev_new(kp, err);
 	if (!e)
 		return -ENOMEM;
 	snprintf(name, sizeof(name), "xsk_%u", unit);
@@ -424,6 +390,36 @@ static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const s
 	kp->partial_csum = true;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);
 	return open_device(kp, env, conf, n_queues, NULL, devargs, err);
+}
+
+/*
+ * The kernel gives a netdev's queue back some time after its XDP socket was closed, from a work queue, and tells nobody; until then it is
+ * busy, and the driver reports every failure alike. So a port that takes the place of one just removed may have to try again. Only the
+ * last try's lines of the driver are logged.
+ */
+static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		       struct dp_error *err)
+{
+	const struct timespec pause = {.tv_nsec = XSK_RETRY_MS * 1000000l};
+	int r = need_netdev(conf, err);
+
+	if (!r)
+		r = af_xdp_driver(err);
+	if (r < 0)
+		return r;
+	if (conf->mtu > XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22)
+		return dp_fail(err, -EINVAL, "out-of-range", "mtu", "af-packet carries 9216",
+			       "mtu %u: af-xdp carries %d at most (a frame is a page)", conf->mtu,
+			       XSK_BIG_ROOM - RTE_PKTMBUF_HEADROOM - 256 - 22);
+	for (unsigned tries = 1; tries < XSK_TRIES; tries++) {
+		rte_log_set_level_pattern("pmd.net.af_xdp", RTE_LOG_EMERG);
+		r = af_xdp_try(kp, env, conf, n_queues, err);
+		rte_log_set_level_pattern("pmd.net.af_xdp", RTE_LOG_WARNING);
+		if (r != -EINVAL && r != -EBUSY)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+	return af_xdp_try(kp, env, conf, n_queues, err);
 }
 
 const struct port_kind ethdev_af_xdp = {.name = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};

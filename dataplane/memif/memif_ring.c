@@ -5,13 +5,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "memif_bell.h"
-
+#include <rte_atomic.h>
 #include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 #include <rte_pause.h>
 #include <rte_prefetch.h>
+
+#include "memif_bell.h"
 
 /*
  * What one call may cost, so that a peer with long frames, or one that sends chains of nothing, does not hold up the other
@@ -397,7 +398,7 @@ int memif_rx_arm(struct memif_queue *q)
 		 * Pairs with the barrier between index and flag in the sender's tx_done(): one of the two sees the other's
 		 * store.
 		 */
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		rte_smp_mb();
 		/*
 		 * DPDK's and VPP's senders have no such barrier: their index may still be in a store buffer after they saw the
 		 * ring masked.
@@ -534,7 +535,7 @@ static __rte_always_inline void tx_done(struct memif_end *e)
 	/* Pairs with the peer's acquire of our index. */
 	__atomic_store_n(e->own, e->next, __ATOMIC_RELEASE);
 	/* Pairs with the barrier in the receiver's memif_rx_arm(). */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	rte_smp_mb();
 	if (unlikely(!(__atomic_load_n(&e->ring->flags, __ATOMIC_RELAXED) & MEMIF_RING_MASK_INT)))
 		memif_bell_ring(e->bell_fd);
 }

@@ -11,7 +11,8 @@
  * same thing whichever engine dropped the frame. Adding a reason is adding a line.
  *
  * RX reasons are charged to the port that the frame came in by: nobody else saw it. TX reasons are charged to the port that it
- * should have left by, so a flood to twenty members of which one is full costs that one a drop and the others nothing.
+ * should have left by, so a flood to twenty members of which one is full costs that one a drop and the others nothing. A member that a
+ * flood is not meant for (it is isolated as the sender is, or does not take what is inside the tag) was not missed: no drop.
  *
  * New lines go at the end of their half: numbers are not stable between versions, names are.
  */

@@ -239,6 +239,18 @@ static void client_waits_for_its_server(void **state)
 	pair_close(&p);
 }
 
+static unsigned count_shared_maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned n = 0;
+	char line[512];
+
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "sluice-memif") != NULL;
+	fclose(f);
+	return n;
+}
+
 static void either_side_may_come_back(void **state)
 {
 	unsigned fds = 0;
@@ -266,6 +278,7 @@ static void either_side_may_come_back(void **state)
 		pass_frame(&p.server, &p.client, i, 9000, UINT32_MAX);
 	}
 	assert_int_equal(count_fds(), fds);
+	assert_int_equal(count_shared_maps(), 2); /* of one region: the client's and the server's */
 	pair_close(&p);
 }
 

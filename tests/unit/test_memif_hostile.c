@@ -4,6 +4,9 @@
  */
 #include "test_memif_peer.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 static struct kind_port server;		/* the port that is lied to */
 static struct kind_port other, friend_; /* a pair beside it, on the same path */
 static unsigned fds;
@@ -92,6 +95,28 @@ static void regions_that_lie_are_refused(void **state)
 	close(read_only);
 	close(pipes[0]);
 	close(pipes[1]);
+	close(file);
+}
+
+/* A page fault in a file of FUSE lasts as long as its server likes; of a disk, as long as the disk. */
+static void region_that_is_not_of_memory_is_refused(void **state)
+{
+	int file = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct memif_msg msg = msg_region(1, 4096);
+	struct statfs fs;
+	struct peer p;
+
+	if (file < 0 || fstatfs(file, &fs) < 0 || fs.f_type == TMPFS_MAGIC) {
+		if (file >= 0)
+			close(file);
+		skip();
+	}
+	assert_int_equal(ftruncate(file, 4096), 0);
+	peer_init(&p);
+	peer_handshake(&p, 2);
+	memif_sock_send(p.sock, &msg, file);
+	peer_expect_hung_up(&p);
+	peer_fini(&p);
 	close(file);
 }
 
@@ -426,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(init_that_does_not_fit_is_refused),
 		CASE(regions_that_lie_are_refused),
+		CASE(region_that_is_not_of_memory_is_refused),
 		CASE(more_regions_than_there_may_be_are_refused),
 		CASE(regions_of_more_than_8_gib_together_are_refused),
 		CASE(rings_that_lie_are_refused),
