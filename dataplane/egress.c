@@ -66,7 +66,7 @@ static uint16_t out_limits(struct worker *w, struct port *p, const struct port_r
 	return kept;
 }
 
-static void flush_port(struct worker *w, struct port *p, struct tx_buffer *b)
+void egress_flush_port(struct worker *w, struct port *p, struct tx_buffer *b)
 {
 	const struct port_rt *rt = rcu_dereference(p->rt);
 	const struct port_tx *tx = &p->tx[w->id];
@@ -81,19 +81,6 @@ static void flush_port(struct worker *w, struct port *p, struct tx_buffer *b)
 		transmit(w, p, tx->queue, b->m, n);
 	else
 		hand_over(w, p, tx->owner, b->m, n);
-}
-
-static inline void enqueue(struct worker *w, struct port *p, struct rte_mbuf *m)
-{
-	struct tx_buffer *b = &w->tx[p->idx];
-
-	if (!b->touched) {
-		b->touched = true;
-		w->touched[w->n_touched++] = p->idx;
-	}
-	b->m[b->n++] = m;
-	if (unlikely(b->n == WORKER_BURST))
-		flush_port(w, p, b);
 }
 
 /* The frame has its final bytes; what the port cannot do for it is done here. */
@@ -111,13 +98,13 @@ static __rte_noinline void enqueue_completed(struct worker *w, struct port *p, s
 	counters(w, p)->csum_completed += done.csums;
 	counters(w, p)->segmented += done.segments;
 	for (int i = 0; i < n; i++)
-		enqueue(w, p, out[i]);
+		egress_enqueue(w, p, out[i]);
 }
 
 static inline void enqueue_final(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
 	if (likely(offload_fits(m, CMM_LOAD_SHARED(p->kp.caps))))
-		enqueue(w, p, m);
+		egress_enqueue(w, p, m);
 	else
 		enqueue_completed(w, p, m);
 }
@@ -134,7 +121,8 @@ static inline enum slc_drop egress_check(const struct port *p, const struct port
 	return SLC_DROP_N;
 }
 
-void egress_send(struct worker *w, const struct port_rt *in_rt, struct port *out, struct rte_mbuf *m, const struct vlan_frame *f)
+void egress_send(struct worker *w, const struct port_rt *in_rt, struct port *out, struct rte_mbuf *m, const struct vlan_frame *f,
+		 struct exit *x)
 {
 	const struct port_rt *rt = rcu_dereference(out->rt);
 	enum slc_drop why;
@@ -154,6 +142,13 @@ void egress_send(struct worker *w, const struct port_rt *in_rt, struct port *out
 		return;
 	}
 	form = vlan_egress_form(&rt->vlan, f);
+	*x = (struct exit){
+		.port = out,
+		.shape = vlan_shape(f),
+		.max_len = rt->mtu + 14 + 4 * f->n_tags,
+		.max_segs = CMM_LOAD_SHARED(out->kp.caps) & KIND_CAP_MULTI_SEG ? UINT16_MAX : 1,
+		.form = form,
+	};
 	if (form.strip | form.push) {
 		if (unlikely(!vlan_rewrite(m, f, form))) {
 			struct rte_mbuf *copy = vlan_rewrite_shared(m, f, form, w->dp->pool);
@@ -270,7 +265,7 @@ void egress_flush(struct worker *w)
 			struct port *p = rcu_dereference(w->dp->ports[w->touched[i]]);
 
 			if (likely(p != NULL)) {
-				flush_port(w, p, b);
+				egress_flush_port(w, p, b);
 			} else {
 				rte_pktmbuf_free_bulk(b->m, b->n);
 				b->n = 0;

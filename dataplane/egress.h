@@ -19,6 +19,7 @@
  * Every function: worker, inside a read-side section. They consume the frame.
  */
 
+#include "offload.h"
 #include "worker.h"
 
 /* The members of a VLAN and its storm meter: immutable, RCU; never NULL in dp->vlans[]. */
@@ -28,11 +29,59 @@ struct vlan_members {
 	uint16_t port[];
 };
 
-/* Unicast to port `out`, which is not `in`. Drops are charged to `out`. */
-void egress_send(struct worker *w, const struct port_rt *in_rt, struct port *out, struct rte_mbuf *m, const struct vlan_frame *f);
+/* Append to the port's buffer a frame that is ready to leave. */
+static inline void egress_enqueue(struct worker *w, struct port *p, struct rte_mbuf *m);
+
+/*
+ * Unicast, where the way out was worked out before.
+ *
+ * Frames come in runs: what was found out about the last one (its port's configuration, its VLAN there, the change of its tags, the
+ * longest frame) holds for the next of the same shape to the same port. An exit remembers it, within one burst of one port:
+ * a match costs four compares.
+ */
+struct exit {
+	struct port *port; /* NULL: nothing is remembered */
+	uint64_t shape;	   /* of the frames that it is good for */
+	uint32_t max_len;  /* of those frames, tags included */
+	uint16_t max_segs;
+	struct vlan_form form;
+};
+
+/* Unicast to port `out`, which is not `in`; drops are charged to `out`. Remembers the way in *x if it has no obstacle. */
+void egress_send(struct worker *w, const struct port_rt *in_rt, struct port *out, struct rte_mbuf *m, const struct vlan_frame *f,
+		 struct exit *x);
+
+/* Send by the exit, if it is good for this frame. false: use egress_send(). */
+static inline bool egress_repeat(struct worker *w, const struct exit *x, const struct port *out, struct rte_mbuf *m,
+				 const struct vlan_frame *f)
+{
+	if (unlikely((x->port != out) | (x->shape != vlan_shape(f)) | (m->pkt_len > x->max_len) | (m->nb_segs > x->max_segs) |
+		     offload_asks(m)))
+		return false;
+	if ((x->form.strip | x->form.push) && unlikely(!vlan_rewrite(m, f, x->form)))
+		return false;
+	egress_enqueue(w, x->port, m);
+	return true;
+}
 
 /* To every other member of the VLAN, under its storm limit. STORM and NO_MEMBER are charged to `in`. */
 void egress_flood(struct worker *w, struct port *in, const struct port_rt *in_rt, struct rte_mbuf *m, const struct vlan_frame *f);
+
+/* Send what one port's buffer holds: it is full. */
+void egress_flush_port(struct worker *w, struct port *p, struct tx_buffer *b);
+
+static inline void egress_enqueue(struct worker *w, struct port *p, struct rte_mbuf *m)
+{
+	struct tx_buffer *b = &w->tx[p->idx];
+
+	if (unlikely(!b->touched)) {
+		b->touched = true;
+		w->touched[w->n_touched++] = p->idx;
+	}
+	b->m[b->n++] = m;
+	if (unlikely(b->n == WORKER_BURST))
+		egress_flush_port(w, p, b);
+}
 
 /* Send everything that the buffers hold. */
 void egress_flush(struct worker *w);

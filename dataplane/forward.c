@@ -22,18 +22,27 @@ struct burst {
 	unsigned n;
 	struct rte_mbuf *m[WORKER_BURST];
 	struct vlan_frame f[WORKER_BURST];
-	uint64_t src[WORKER_BURST], dst[WORKER_BURST];		 /* FDB keys */
+	uint64_t src[WORKER_BURST], dst[WORKER_BURST];		 /* FDB keys; the address's first byte is the lowest */
 	uint64_t src_hash[WORKER_BURST], dst_hash[WORKER_BURST]; /* undefined for group addresses */
 };
 
+/* Addresses as they are loaded: six bytes, the first lowest. */
+#define MAC_BITS  0xffffffffffffull
+#define MAC_GROUP 1ull
 /* 01:80:c2:00:00:00 to 0f: never forwarded by a bridge (802.1Q table 8-1). */
-static inline bool is_reserved(const uint8_t *dst)
+#define MAC_RESERVED	  0x000000c28001ull
+#define MAC_RESERVED_BITS 0xf0ffffffffffull
+
+static inline uint64_t load_mac(const uint8_t *p)
 {
-	return unlikely(dst[0] == 0x01) && dst[1] == 0x80 && dst[2] == 0xc2 && dst[3] == 0 && dst[4] == 0 && dst[5] < 0x10;
+	uint64_t v;
+
+	__builtin_memcpy(&v, p, sizeof(v));
+	return v & MAC_BITS;
 }
 
-/* Flags that ask for work. Kept out of line: most frames have none. */
-static __rte_noinline enum slc_drop admit_flags(struct rte_mbuf *m)
+/* Flags that ask for work: most frames have none. */
+static enum slc_drop admit_flags(struct rte_mbuf *m)
 {
 	if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED && !vlan_restore(m))
 		return SLC_DROP_MALFORMED;
@@ -42,31 +51,29 @@ static __rte_noinline enum slc_drop admit_flags(struct rte_mbuf *m)
 	return SLC_DROP_N;
 }
 
-static inline enum slc_drop admit(const struct port *in, const struct port_rt *rt, struct rte_mbuf *m, struct vlan_frame *f)
+/* Admission of a frame that is not plain, or is none at all: every check, in order. May move the frame's start. */
+static __rte_noinline enum slc_drop admit_further(const struct port *in, const struct port_rt *rt, struct rte_mbuf *m,
+						  struct vlan_frame *f)
 {
 	const uint8_t *data;
 	enum slc_drop why;
 
-	if (unlikely(m->data_len < 22)) {
-		if (m->pkt_len < 14)
-			return SLC_DROP_RUNT;
-		if (m->data_len != m->pkt_len)
-			return SLC_DROP_MALFORMED;
-	}
-	if (unlikely(m->ol_flags & FLAGS_WORK)) {
-		why = admit_flags(m);
-		if (why != SLC_DROP_N)
-			return why;
-	}
-	if (unlikely(m->pkt_len > FRAME_MAX && !(m->ol_flags & OFFLOAD_SEGMENT)))
+	if (m->pkt_len < 14)
+		return SLC_DROP_RUNT;
+	if (m->data_len < 22 && m->data_len != m->pkt_len)
+		return SLC_DROP_MALFORMED;
+	why = admit_flags(m);
+	if (why != SLC_DROP_N)
+		return why;
+	if (m->pkt_len > FRAME_MAX && !(m->ol_flags & OFFLOAD_SEGMENT))
 		return SLC_DROP_OVERSIZE;
 	data = rte_pktmbuf_mtod(m, const uint8_t *);
-	if (unlikely(data[6] & 1))
+	if (data[6] & 1)
 		return SLC_DROP_SRC_MULTICAST;
-	if (is_reserved(data))
+	if ((load_mac(data) & MAC_RESERVED_BITS) == MAC_RESERVED)
 		return SLC_DROP_RESERVED_DST;
 	why = vlan_admit(&rt->vlan, data, m->pkt_len, f);
-	if (unlikely(in->kp.partial_csum) && why == SLC_DROP_N)
+	if (in->kp.partial_csum && why == SLC_DROP_N)
 		offload_detect_partial(m, 14 + 4 * f->n_tags, f->ethertype);
 	return why;
 }
@@ -76,37 +83,66 @@ static inline unsigned receive(struct worker *w, const struct rxq *q, const stru
 			       struct burst *b)
 {
 	struct port *in = q->port;
-	struct fdb *fdb = w->dp->fdb;
-	struct rte_mbuf *m[WORKER_BURST];
-	uint64_t bytes = 0;
+	const struct fdb *fdb = w->dp->fdb;
+	const struct vlan_frame untagged = vlan_untagged(&rt->vlan, 0);
+	const bool plain_port = !rt->vlan.refuses_untagged && !in->kp.partial_csum;
+	uint64_t bytes = 0, last_src = UINT64_MAX, last_dst = UINT64_MAX, src_hash = 0, dst_hash = 0;
+	struct rte_mbuf *received[WORKER_BURST];
 	unsigned n, k = 0;
 
-	n = in->kp.rx(CMM_LOAD_SHARED(in->kp.rxq[q->index]), m, WORKER_BURST);
+	n = in->kp.rx(CMM_LOAD_SHARED(in->kp.rxq[q->index]), received, WORKER_BURST);
 	b->n = 0;
 	if (n == 0)
 		return 0;
 	for (unsigned i = 0; i < n; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
+		rte_prefetch0(rte_pktmbuf_mtod(received[i], void *));
 
 	for (unsigned i = 0; i < n; i++) {
-		const struct rte_ether_hdr *eth;
-		enum slc_drop why;
+		struct rte_mbuf *m = received[i];
+		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+		uint64_t src, dst;
+		uint16_t type;
 
-		bytes += m[i]->pkt_len;
-		why = admit(in, rt, m[i], &b->f[k]);
-		if (unlikely(why != SLC_DROP_N)) {
-			c->drops[why]++;
-			rte_pktmbuf_free(m[i]);
-			continue;
+		bytes += m->pkt_len;
+		/* Every buffer has these 14 bytes, whether the frame does or not; what they say counts only if it does. */
+		dst = load_mac(data);
+		src = load_mac(data + 6);
+		type = vlan_rd16(data + 12);
+		/* One branch for everything that is seldom: joined, it is always predicted. */
+		if (likely(plain_port & (m->data_len >= 22) & !(m->ol_flags & FLAGS_WORK) & (m->pkt_len <= FRAME_MAX) &
+			   !(src & MAC_GROUP) & ((dst & MAC_RESERVED_BITS) != MAC_RESERVED) & !vlan_is_tpid(type))) {
+			b->f[k] = untagged;
+			b->f[k].ethertype = type;
+		} else {
+			enum slc_drop why = admit_further(in, rt, m, &b->f[k]);
+
+			if (why != SLC_DROP_N) {
+				c->drops[why]++;
+				rte_pktmbuf_free(m);
+				continue;
+			}
+			data = rte_pktmbuf_mtod(m, const uint8_t *);
+			dst = load_mac(data);
+			src = load_mac(data + 6);
 		}
-		eth = rte_pktmbuf_mtod(m[i], const struct rte_ether_hdr *);
-		b->m[k] = m[i];
-		b->src[k] = fdb_key(b->f[k].vid, &eth->src_addr);
-		b->dst[k] = fdb_key(b->f[k].vid, &eth->dst_addr);
-		b->src_hash[k] = fdb_hash(fdb, b->src[k]);
-		fdb_prefetch(fdb, b->src_hash[k]);
-		b->dst_hash[k] = fdb_hash(fdb, b->dst[k]);
-		fdb_prefetch(fdb, b->dst_hash[k]);
+		b->m[k] = m;
+		src |= (uint64_t)b->f[k].vid << 48;
+		dst |= (uint64_t)b->f[k].vid << 48;
+		/* Runs of one flow are common, and their hashes already here. */
+		if (src != last_src) {
+			last_src = src;
+			src_hash = fdb_hash(fdb, src);
+			fdb_prefetch(fdb, src_hash);
+		}
+		if (dst != last_dst) {
+			last_dst = dst;
+			dst_hash = fdb_hash(fdb, dst);
+			fdb_prefetch(fdb, dst_hash);
+		}
+		b->src[k] = src;
+		b->dst[k] = dst;
+		b->src_hash[k] = src_hash;
+		b->dst_hash[k] = dst_hash;
 		k++;
 	}
 	b->n = k;
@@ -244,28 +280,34 @@ static inline void hear(struct worker *w, struct port *in, struct port_counters 
 /* Look up every destination and send. */
 static inline void dispatch(struct worker *w, struct port *in, const struct port_rt *rt, struct port_counters *c, struct burst *b)
 {
+	struct exit x = {.port = NULL};
+	uint64_t last = UINT64_MAX;
+	struct port *out = NULL;
+
 	for (unsigned i = 0; i < b->n; i++) {
 		struct rte_mbuf *m = b->m[i];
-		struct port *out = NULL;
-		struct fdb_hit hit;
 
-		if (unlikely(*rte_pktmbuf_mtod(m, const uint8_t *) & 1)) {
+		if (unlikely(b->dst[i] & MAC_GROUP)) {
 			egress_flood(w, in, rt, m, &b->f[i]);
 			continue;
 		}
-		hit = fdb_lookup(w->dp->fdb, b->dst[i], b->dst_hash[i]);
-		if (hit.port == in->idx) {
+		if (b->dst[i] != last) {
+			struct fdb_hit hit = fdb_lookup(w->dp->fdb, b->dst[i], b->dst_hash[i]);
+
+			last = b->dst[i];
+			/* An entry may outlive its port for a moment: the address is unknown then. */
+			out = likely(hit.port != FDB_NO_PORT) ? rcu_dereference(w->dp->ports[hit.port]) : NULL;
+		}
+		if (likely(out && egress_repeat(w, &x, out, m, &b->f[i])))
+			continue;
+		if (!out) {
+			egress_flood(w, in, rt, m, &b->f[i]);
+		} else if (out == in) {
 			c->drops[SLC_DROP_SAME_PORT]++;
 			rte_pktmbuf_free(m);
-			continue;
+		} else {
+			egress_send(w, rt, out, m, &b->f[i], &x);
 		}
-		if (likely(hit.port != FDB_NO_PORT))
-			out = rcu_dereference(w->dp->ports[hit.port]);
-		/* An entry may outlive its port for a moment: the address is unknown then. */
-		if (likely(out != NULL))
-			egress_send(w, rt, out, m, &b->f[i]);
-		else
-			egress_flood(w, in, rt, m, &b->f[i]);
 	}
 }
 

@@ -39,7 +39,7 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 	if (!vlan_parse(data, len, tci, tpid, f))
 		return SLC_DROP_RUNT;
 	vid = tci[0] & VLAN_VID;
-	f->as_is = false;
+	f->as_is = f->empty = f->unused = 0;
 
 	switch (vp->mode) {
 	case DP_VLAN_ACCESS:
@@ -76,6 +76,7 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 		f->vid = vid;
 		f->tci = tci[0];
 		f->as_is = tci[0] != 0;
+		f->empty = tci[0] == 0;
 		break;
 	}
 	f->tpid = tpid[0];

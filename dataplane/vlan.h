@@ -52,17 +52,30 @@ struct vlan_port {
 	uint64_t cvlans[DP_VLAN_N / 64];
 };
 
-/* What admission found out about a frame. 16 bytes: a burst of them stays in L1. */
+/*
+ * What admission found out about a frame. 16 bytes: a burst of them stays in L1. The first 8 are its shape: what decides where it may
+ * leave and how it must change for that. Frames of one shape are treated alike, so the decision for one is good for the next.
+ */
 struct vlan_frame {
-	uint16_t vid; /* VLAN of the switch */
-	uint16_t tci; /* the switch's tag, as it leaves on a trunk: PCP, DEI, VID */
-	uint16_t tpid;
-	uint16_t ethertype; /* behind the tags looked at, host order; a TPID if there are more than two */
+	uint16_t vid;	    /* VLAN of the switch */
 	uint16_t inner_vid; /* VID of the first tag inside, 0 if there is none */
 	uint8_t n_tags;	    /* tags in the bytes, 0-2 */
 	uint8_t own;	    /* how many of them the switch's tag stands for: 0, 1, or all of an access port's priority tags */
-	bool as_is;	    /* the bytes' first tag equals the switch's: a tagged port can take the frame unchanged */
-};
+	uint8_t as_is;	    /* the bytes' first tag equals the switch's: a tagged port can take the frame unchanged */
+	uint8_t empty;	    /* tci is 0: the switch's tag is none */
+	uint16_t tci;	    /* the switch's tag, as it leaves on a trunk: PCP, DEI, VID */
+	uint16_t tpid;
+	uint16_t ethertype; /* behind the tags looked at, host order; a TPID if there are more than two */
+	uint16_t unused;
+} __attribute__((aligned(8)));
+
+static inline uint64_t vlan_shape(const struct vlan_frame *f)
+{
+	uint64_t shape;
+
+	__builtin_memcpy(&shape, f, sizeof(shape));
+	return shape;
+}
 
 struct vlan_form {
 	uint8_t strip, push;
@@ -117,19 +130,25 @@ static inline bool vlan_parse(const uint8_t *data, uint32_t len, uint16_t tci[2]
  */
 enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data, uint32_t len, struct vlan_frame *f);
 
+/* A frame without a tag, the common case: in the port's own VLAN, or in 0 on a trunk (whose `vlan` is 0). */
+static inline struct vlan_frame vlan_untagged(const struct vlan_port *vp, uint16_t ethertype)
+{
+	return (struct vlan_frame){
+		.vid = vp->vlan,
+		.tci = vp->vlan,
+		.empty = vp->vlan == 0,
+		.tpid = vp->mode == DP_VLAN_DOT1Q_TUNNEL ? vp->qinq_tpid : VLAN_TPID_C,
+		.ethertype = ethertype,
+	};
+}
+
 static inline enum slc_drop vlan_admit(const struct vlan_port *vp, const uint8_t *data, uint32_t len, struct vlan_frame *f)
 {
 	uint16_t type = vlan_rd16(data + 12);
 
 	if (unlikely(vlan_is_tpid(type)))
 		return vlan_admit_tagged(vp, data, len, f);
-	/* No tag, the common case: the port's own VLAN, or 0 on a trunk (vp->vlan is 0 there). */
-	f->ethertype = type;
-	f->vid = f->tci = vp->vlan;
-	f->tpid = vp->mode == DP_VLAN_DOT1Q_TUNNEL ? vp->qinq_tpid : VLAN_TPID_C;
-	f->inner_vid = 0;
-	f->n_tags = f->own = 0;
-	f->as_is = false;
+	*f = vlan_untagged(vp, type);
 	return unlikely(vp->refuses_untagged) ? SLC_DROP_VLAN_INGRESS : SLC_DROP_N;
 }
 
@@ -160,7 +179,7 @@ static inline struct vlan_form vlan_egress_form(const struct vlan_port *vp, cons
 	}
 	if (f->as_is)
 		return (struct vlan_form){0, 0};
-	if (f->tci)
+	if (!f->empty)
 		return (struct vlan_form){f->own, 1};
 	/* VLAN 0 leaves untagged; but taking an empty tag off a tagged frame would show the next switch the tag inside. */
 	return (struct vlan_form){f->n_tags > f->own ? 0 : f->own, 0};

@@ -105,6 +105,8 @@ int memif_conn_up(struct memif_conn *c)
 	struct memif_link *l = c->link;
 	uint16_t q;
 
+	if (l->n_rx == 0 || l->n_tx == 0)
+		return -EINVAL;
 	for (q = 0; q < l->n_rx; q++) {
 		struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 

@@ -97,7 +97,7 @@ int memif_conn_link(struct memif_conn *c);
 /* Remember what the peer calls itself, with what is not printable replaced. */
 void memif_conn_peer(struct memif_conn *c, const char name[32]);
 
-/* All is there: hand the link to the workers. 0, or -errno and the connection is as before. */
+/* All is there, a ring in each direction at least: hand the link to the workers. 0, or -errno and the connection is as before. */
 int memif_conn_up(struct memif_conn *c);
 
 /*

@@ -543,7 +543,7 @@ static __rte_always_inline void tx_done(struct memif_end *e)
 static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_end *e, struct rte_mbuf **frames, uint16_t n,
 					   const bool client)
 {
-	uint16_t room, whole, sent, region[MEMIF_BURST];
+	uint16_t room, fit, whole, sent, region[MEMIF_BURST];
 	uint8_t *place[MEMIF_BURST];
 
 	room = (uint16_t)(__atomic_load_n(e->peer, __ATOMIC_ACQUIRE) + e->ahead - e->next);
@@ -553,7 +553,8 @@ static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_e
 	if (unlikely(room == 0 || n == 0))
 		return 0;
 
-	for (whole = 0; whole < RTE_MIN(n, room); whole++) {
+	fit = RTE_MIN(n, room);
+	for (whole = 0; whole < fit; whole++) {
 		uint16_t slot = (uint16_t)(e->next + whole);
 		union memif_desc d = {.length = e->buffer_size};
 
@@ -574,7 +575,7 @@ static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_e
 		e->next = (uint16_t)(e->next + whole);
 		mbufs_put(frames, whole);
 	}
-	if (unlikely(whole < n && whole < room))
+	if (unlikely(whole < fit))
 		sent = (uint16_t)(sent + tx_slow(q, e, frames + whole, (uint16_t)(n - whole), (uint16_t)(room - whole), client));
 	tx_done(e);
 	return sent;

@@ -14,13 +14,14 @@
 
 static int unix_socket(const char *path, struct sockaddr_un *addr)
 {
+	size_t len = strlen(path);
 	int sock;
 
 	memset(addr, 0, sizeof(*addr));
 	addr->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(addr->sun_path))
+	if (len >= sizeof(addr->sun_path))
 		return -ENAMETOOLONG;
-	strcpy(addr->sun_path, path);
+	memcpy(addr->sun_path, path, len);
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	return sock < 0 ? -errno : sock;
 }

@@ -75,19 +75,8 @@ static void quiet(int priority, const char *text)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char *eal[] = {"fuzz",
-		       "-l",
-		       "0",
-		       "--no-huge",
-		       "-m",
-		       "128",
-		       "--no-shconf",
-		       "--no-pci",
-		       "--no-telemetry",
-		       "--log-level",
-		       "error",
-		       "-d",
-		       SLUICE_PMD_DIR "/librte_mempool_ring.so"};
+	static char driver[] = SLUICE_PMD_DIR "/librte_mempool_ring.so";
+	char *eal[] = {"fuzz", "-l", "0", "--no-huge", "-m", "128", "--no-shconf", "--no-pci", "--no-telemetry", "-d", driver};
 
 	int fd;
 
@@ -260,6 +249,7 @@ static void port_receive(struct kind_port *kp, unsigned n)
 		uint32_t len = 0;
 		uint16_t segs = 0;
 
+		CHECK(m[i]);
 		for (struct rte_mbuf *s = m[i]; s; s = s->next, segs++)
 			len += s->data_len;
 		CHECK(m[i]->pkt_len == len && len > 0 && len <= 65536 && segs == m[i]->nb_segs);

@@ -440,7 +440,7 @@ static void queues_are_as_many_as_both_have(void **state)
 
 			/* Every queue can send: those beyond use the rings that there are. */
 			for (uint16_t q = 0; q < from->n_queues; q++) {
-				struct rte_mbuf *m = frame_new(q, 64, UINT32_MAX), *out;
+				struct rte_mbuf *m = frame_new(q, 64, UINT32_MAX), *out = NULL;
 
 				assert_int_equal(from->tx(from->txq[q], &m, 1), 1);
 				for (uint16_t r = 0; r < to->n_queues; r++)

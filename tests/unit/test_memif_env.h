@@ -212,6 +212,10 @@ static inline void frame_expect(struct rte_mbuf *m, uint32_t seed, uint32_t len)
 	uint32_t i = 0;
 	uint16_t segs = 0;
 
+	if (!m) {
+		fail_msg("no frame %u", seed);
+		return;
+	}
 	assert_int_equal(m->pkt_len, len);
 	assert_int_equal(m->ol_flags, 0);
 	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
