@@ -13,8 +13,9 @@
  *              retire     after a grace period: descriptors, devices and memory of what was replaced
  *
  * The order of publishing and retiring keeps two promises. A port is in the port table before it is in a member list or the FDB, and
- * out of those before it leaves the table. And a frame that one worker has handed to another finds its port or nobody: two
- * grace periods pass between unpublishing a port and the reuse of its index, and each worker empties its inbox in between.
+ * out of those before it leaves the table. And a frame that one worker has handed to another finds its port or nobody, for it names the
+ * port's generation. Learned addresses are flushed after a first grace period, when nobody learns for the port any more, and its device
+ * is closed after a second, when nobody has looked up what was flushed.
  *
  * Control thread only.
  */

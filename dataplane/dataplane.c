@@ -330,6 +330,8 @@ int dp_port_stats(struct dp *dp, const char *name, struct dp_port_stats *out)
 void dp_node_stats(struct dp *dp, struct dp_port_stats *out)
 {
 	*out = dp->gone;
+	for (unsigned i = 0; i < dp->n_workers; i++)
+		out->drops[SLC_DROP_TX_GONE] += CMM_LOAD_SHARED(dp->workers[i]->c.gone);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		struct dp_port_stats s;
 

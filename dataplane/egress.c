@@ -42,7 +42,7 @@ static void hand_over(struct worker *w, struct port *p, unsigned owner, struct r
 	unsigned taken;
 
 	for (unsigned i = 0; i < n; i++)
-		h[i] = (struct handoff){.m = m[i], .port = p->idx};
+		h[i] = (struct handoff){.m = m[i], .port = p->idx, .gen = p->gen};
 	taken = rte_ring_sp_enqueue_burst_elem(to->inbox[w->id], h, sizeof(h[0]), n, NULL);
 	if (unlikely(taken < n)) {
 		counters(w, p)->drops[SLC_DROP_TX_HANDOFF] += n - taken;
@@ -83,13 +83,18 @@ void egress_flush_port(struct worker *w, struct port *p, struct tx_buffer *b)
 		hand_over(w, p, tx->owner, b->m, n);
 }
 
+/* A port's own buffers may go only where the port itself sends them: what another worker holds would outlive them. */
+static struct rte_mempool *completion_pool(const struct worker *w, const struct port *p)
+{
+	return p->kp.pool && p->tx[w->id].owner == w->id ? p->kp.pool : w->dp->pool;
+}
+
 /* The frame has its final bytes; what the port cannot do for it is done here. */
 static __rte_noinline void enqueue_completed(struct worker *w, struct port *p, struct rte_mbuf *m)
 {
 	struct rte_mbuf *out[OFFLOAD_MAX_SEGS];
 	struct offload_done done = {0};
-	int n = offload_complete(m, CMM_LOAD_SHARED(p->kp.caps), p->kp.pool ? p->kp.pool : w->dp->pool, out, OFFLOAD_MAX_SEGS,
-				 &done);
+	int n = offload_complete(m, CMM_LOAD_SHARED(p->kp.caps), completion_pool(w, p), out, OFFLOAD_MAX_SEGS, &done);
 
 	if (n < 0) {
 		counters(w, p)->drops[n == -ENOMEM ? SLC_DROP_TX_NO_BUFFER : SLC_DROP_TX_OFFLOAD]++;
@@ -254,6 +259,12 @@ void egress_flood(struct worker *w, struct port *in, const struct port_rt *in_rt
 		drop(w, in, SLC_DROP_NO_MEMBER, m);
 }
 
+static void drop_gone(struct worker *w, struct rte_mbuf **m, unsigned n)
+{
+	w->c.gone += n;
+	rte_pktmbuf_free_bulk(m, n);
+}
+
 void egress_flush(struct worker *w)
 {
 	for (unsigned i = 0; i < w->n_touched; i++) {
@@ -267,7 +278,7 @@ void egress_flush(struct worker *w)
 			if (likely(p != NULL)) {
 				egress_flush_port(w, p, b);
 			} else {
-				rte_pktmbuf_free_bulk(b->m, b->n);
+				drop_gone(w, b->m, b->n);
 				b->n = 0;
 			}
 		}
@@ -275,28 +286,36 @@ void egress_flush(struct worker *w)
 	w->n_touched = 0;
 }
 
+/* One burst of what worker `from` handed over. */
+static unsigned inbox_burst(struct worker *w, unsigned from)
+{
+	struct rte_mbuf *m[WORKER_BURST];
+	struct handoff h[WORKER_BURST];
+	unsigned n = rte_ring_sc_dequeue_burst_elem(w->inbox[from], h, sizeof(h[0]), WORKER_BURST, NULL), run;
+
+	for (unsigned i = 0; i < n; i += run) {
+		struct port *p = rcu_dereference(w->dp->ports[h[i].port]);
+
+		for (run = 0; i + run < n && h[i + run].port == h[i].port && h[i + run].gen == h[i].gen; run++)
+			m[run] = h[i + run].m;
+		if (likely(p && p->gen == h[i].gen))
+			transmit(w, p, p->tx[w->id].queue, m, run);
+		else
+			drop_gone(w, m, run);
+	}
+	return n;
+}
+
 unsigned egress_inbox(struct worker *w)
 {
-	struct handoff h[WORKER_BURST];
-	struct rte_mbuf *m[WORKER_BURST];
 	unsigned total = 0;
 
 	for (unsigned from = 0; from < w->dp->n_workers; from++) {
-		unsigned n, run;
+		unsigned n = WORKER_BURST;
 
-		if (from == w->id)
-			continue;
-		n = rte_ring_sc_dequeue_burst_elem(w->inbox[from], h, sizeof(h[0]), WORKER_BURST, NULL);
-		total += n;
-		for (unsigned i = 0; i < n; i += run) {
-			struct port *p = rcu_dereference(w->dp->ports[h[i].port]);
-
-			for (run = 0; i + run < n && h[i + run].port == h[i].port; run++)
-				m[run] = h[i + run].m;
-			if (likely(p != NULL))
-				transmit(w, p, p->tx[w->id].queue, m, run);
-			else
-				rte_pktmbuf_free_bulk(m, run);
+		for (unsigned i = 0; from != w->id && i < WORKER_INBOX && n == WORKER_BURST; i++) {
+			n = inbox_burst(w, from);
+			total += n;
 		}
 	}
 	return total;

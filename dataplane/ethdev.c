@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,14 @@
 #define XSK_RETRY_MS 5
 #define XSK_BIG_ROOM 3840 /* largest buffer that shares a page with its mempool header and mbuf */
 
+/* af-xdp: a receive queue in front of the driver's. */
+struct xsk_queue {
+	kind_burst rx;
+	void *queue;
+	struct rte_mempool *pool;
+	uint64_t no_buffer;
+};
+
 struct ethdev {
 	uint16_t id;
 	struct rte_device *device;
@@ -34,7 +43,8 @@ struct ethdev {
 	struct xsk_set xsk;	      /* what the AF_XDP driver opened */
 	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
 	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
-	char netdev[IFNAMSIZ];	      /* tap: the netdev whose MTU is set directly */
+	struct xsk_queue xq[KIND_MAX_QUEUES];
+	char netdev[IFNAMSIZ]; /* tap: the netdev whose MTU is set directly */
 };
 
 /* --- finding what the driver made ------------------------------------------------------------------------------------- */
@@ -92,9 +102,12 @@ static int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu)
 {
 	struct ethdev *e = kp->priv;
 
-	/* The tap driver reports a largest frame of 1522 bytes and then carries any that its netdev does. */
+	/* The tap driver cannot be told of another MTU: it sends 1500 and takes any. */
 	if (e->netdev[0])
-		return set_netdev_mtu(e->netdev, mtu);
+		return mtu > DP_MTU_DEFAULT ? -EMSGSIZE : set_netdev_mtu(e->netdev, mtu);
+	/* The driver copies a frame into one buffer without looking. */
+	if (e->own_pool && mtu + 22 > rte_pktmbuf_data_room_size(e->own_pool) - RTE_PKTMBUF_HEADROOM)
+		return -EMSGSIZE;
 	return rte_eth_dev_set_mtu(e->id, mtu);
 }
 
@@ -273,14 +286,22 @@ static unsigned next_unit(void)
 
 /* --- what the rows have in common ---------------------------------------------------------------------------------------- */
 
+/* The netdev was deleted, as it is with the namespace that it was moved to: the descriptor is in error from then on. */
+static bool tap_gone(const struct ethdev *e)
+{
+	struct pollfd p = {.fd = e->intr_fd[0], .events = POLLIN};
+
+	return p.fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP | POLLNVAL);
+}
+
 static bool ethdev_link_up(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
 	struct rte_eth_link link;
 
-	/* A tap's netdev is often moved into a container's namespace, where we cannot see its flags; its frames come all the same. */
+	/* A tap's netdev is often moved into a container's namespace, where we cannot see its flags; its frames come until it goes. */
 	if (e->netdev[0] && !if_nametoindex(e->netdev))
-		return true;
+		return !tap_gone(e);
 	return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
@@ -290,6 +311,9 @@ static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
 
 	int fd = xsk_socket(&e->xsk, q);
 
+	/* Its error would wake the worker for ever. */
+	if (e->netdev[0] && tap_gone(e))
+		return -1;
 	return fd >= 0 ? fd : e->intr_fd[q];
 }
 
@@ -320,8 +344,10 @@ static void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 	out->rx_missed = st.imissed;
 	out->rx_error = st.ierrors;
 	out->rx_no_buffer = st.rx_nombuf;
+	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
+		out->rx_no_buffer += CMM_LOAD_SHARED(e->xq[q].no_buffer);
 	/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
-	out->tx_error = e->xsk.n ? 0 : st.oerrors;
+	out->tx_error = e->xsk.n || e->netdev[0] ? 0 : st.oerrors;
 }
 
 #define ETHDEV_COMMON                                                                                                          \
@@ -368,12 +394,35 @@ static int af_xdp_driver(struct dp_error *err)
 	return r;
 }
 
+/*
+ * What this driver receives lies in the port's own buffers, and those go with the port; a frame may be on its way much longer (in another
+ * worker's inbox, in the ring of a NIC). So it is copied into the switch's buffers at once.
+ */
+static uint16_t af_xdp_rx(void *queue, struct rte_mbuf **frames, uint16_t n)
+{
+	struct xsk_queue *q = queue;
+	struct rte_mbuf *received[WORKER_BURST];
+	uint16_t got = q->rx(q->queue, received, RTE_MIN(n, WORKER_BURST)), kept = 0;
+
+	for (uint16_t i = 0; i < got; i++) {
+		frames[kept] = rte_pktmbuf_copy(received[i], q->pool, 0, UINT32_MAX);
+		if (likely(frames[kept] != NULL))
+			kept++;
+		else
+			q->no_buffer++;
+	}
+	if (got)
+		rte_pktmbuf_free_bulk(received, got);
+	return kept;
+}
+
 static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
 		      struct dp_error *err)
 {
 	unsigned unit = next_unit();
 	struct ethdev *e = ethdev_new(kp, err);
 	char devargs[128], name[RTE_MEMPOOL_NAMESIZE];
+	int r;
 
 	if (!e)
 		return -ENOMEM;
@@ -389,7 +438,15 @@ static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const st
 	/* Frames may come from a sender whose kernel left the checksum to "hardware" that is us. */
 	kp->partial_csum = true;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);
-	return open_device(kp, env, conf, n_queues, NULL, devargs, err);
+	r = open_device(kp, env, conf, n_queues, NULL, devargs, err);
+	if (r < 0)
+		return r;
+	for (uint16_t i = 0; i < kp->n_queues; i++) {
+		e->xq[i] = (struct xsk_queue){.rx = kp->rx, .queue = kp->rxq[i], .pool = env->pool};
+		kp->rxq[i] = &e->xq[i];
+	}
+	kp->rx = af_xdp_rx;
+	return 0;
 }
 
 /*
@@ -432,6 +489,9 @@ static int tap_open(struct kind_port *kp, const struct kind_env *env, const stru
 	struct ethdev *e;
 	char devargs[128];
 
+	if (conf->mtu > DP_MTU_DEFAULT)
+		return dp_fail(err, -EINVAL, "out-of-range", "mtu", "af-packet on one end of a veth pair carries 9216",
+			       "mtu %u: DPDK's tap driver sends %d at most", conf->mtu, DP_MTU_DEFAULT);
 	if (if_nametoindex(conf->ifname))
 		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
 			       "ifname %s: there already", conf->ifname);

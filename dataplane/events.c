@@ -51,6 +51,7 @@ int events_init(struct events *e)
 		if (e->timer_fd >= 0)
 			close(e->timer_fd);
 		close(e->epfd);
+		e->epfd = -1;
 		return r;
 	}
 	return 0;

@@ -210,7 +210,8 @@ static __rte_noinline void learn(struct worker *w, struct port *in, struct port_
 {
 	int r = fdb_learn(w->dp->fdb, key, in->idx, w->now_s);
 
-	if (unlikely(fdb_wants_room(w->dp->fdb)) && !atomic_exchange(&w->dp->attention, true)) {
+	if (unlikely(fdb_wants_room(w->dp->fdb)) && !atomic_load_explicit(&w->dp->attention, memory_order_relaxed) &&
+	    !atomic_exchange(&w->dp->attention, true)) {
 		uint64_t one = 1;
 		/* Once for each doubling of the table. It cannot fail but for a full counter, which is readable too. */
 		ssize_t written = write(w->dp->attention_fd, &one, sizeof(one));
@@ -239,8 +240,9 @@ void forward_learn_retry(struct worker *w)
 	for (unsigned i = 0; i < n; i++) {
 		struct port *p = rcu_dereference(w->dp->ports[w->retry[i].port]);
 
-		/* Read-side sections have passed since; the port may have gone, and its index with it. */
-		if (!p || p->gen != w->retry[i].gen)
+		/* Read-side sections have passed since; the port may have gone, or left the VLAN. */
+		if (!p || p->gen != w->retry[i].gen ||
+		    !vlan_carries(&rcu_dereference(p->rt)->vlan, w->retry[i].key >> 48 & VLAN_VID))
 			continue;
 		if (fdb_learn(w->dp->fdb, w->retry[i].key, p->idx, w->now_s) == -EAGAIN)
 			w->retry[left++] = w->retry[i];

@@ -197,6 +197,16 @@ static int allocate_pollsets(struct txn *t, struct port **f)
 	return 0;
 }
 
+/* Addresses that are not bound yet. */
+static unsigned n_new_bindings(const struct txn *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_add; i++)
+		n += !bsearch(&t->add[i], t->del, t->n_del, sizeof(t->del[0]), binding_by_key);
+	return n;
+}
+
 int txn_make(struct txn *t)
 {
 	const struct port_rt **rts = calloc(DP_MAX_PORTS, sizeof(rts[0]));
@@ -220,7 +230,7 @@ int txn_make(struct txn *t)
 	if (!r)
 		r = allocate_pollsets(t, f);
 	if (!r)
-		r = fdb_reserve(t->dp->fdb, t->n_add);
+		r = fdb_reserve(t->dp->fdb, n_new_bindings(t));
 	free(f);
 	free(rts);
 	if (r == -ENOSPC)

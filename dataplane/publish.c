@@ -5,6 +5,8 @@
 
 #include "change.h"
 
+#define FLUSH_EACH 4 /* VLANs that a port leaves, flushed one by one */
+
 static void publish_vlans(struct txn *t)
 {
 	struct dp *dp = t->dp;
@@ -87,11 +89,22 @@ void txn_publish(struct txn *t)
 /* Learned addresses in VLANs that a port no longer carries would swallow frames until they age. */
 static void flush_left_vlans(struct txn *t, const struct port_change *pc)
 {
+	uint16_t left[FLUSH_EACH];
+	unsigned n = 0;
+
 	for (unsigned vid = 0; vid < DP_VLAN_N; vid++) {
-		if (vlan_bit(pc->old_rt->vlan.trunks, vid) && !vlan_bit(pc->rt->vlan.trunks, vid) &&
-		    fdb_count_vlan(t->dp->fdb, vid))
-			fdb_flush(t->dp->fdb, pc->old->idx, vid);
+		if (!vlan_bit(pc->old_rt->vlan.trunks, vid) || vlan_bit(pc->rt->vlan.trunks, vid) ||
+		    !fdb_count_vlan(t->dp->fdb, vid))
+			continue;
+		/* Each is a walk of the whole table; many cost more than learning the port's other addresses again. */
+		if (n == FLUSH_EACH) {
+			fdb_flush(t->dp->fdb, pc->old->idx, -1);
+			return;
+		}
+		left[n++] = vid;
 	}
+	for (unsigned i = 0; i < n; i++)
+		fdb_flush(t->dp->fdb, pc->old->idx, left[i]);
 }
 
 void txn_retire(struct txn *t)
@@ -115,7 +128,7 @@ void txn_retire(struct txn *t)
 			port_rt_free(pc->old_rt, pc->rt);
 		}
 	}
-	/* Frames handed over before the first grace period have been sent or dropped after the second. */
+	/* Who looked an address up before it was flushed has sent its frame by now. */
 	if (gone) {
 		for (unsigned w = 0; w < dp->n_workers; w++)
 			worker_wake(dp->workers[w]);

@@ -43,7 +43,8 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 
 	switch (vp->mode) {
 	case DP_VLAN_ACCESS:
-		if (vid)
+		/* A third tag would surface when the two that are looked at are taken off. */
+		if (vid || vlan_is_tpid(f->ethertype))
 			return SLC_DROP_VLAN_INGRESS;
 		/* A priority tag. Whatever is inside it is not this port's to say: all tags go, as in Open vSwitch. */
 		f->vid = vp->vlan;

@@ -25,6 +25,9 @@
  * vlan_rewrite() makes the change in place when the frame is the worker's alone; vlan_rewrite_shared() makes a new first segment of 12 or 16
  * bytes in front of a reference to the same data, so that a flood copies no payload.
  *
+ * A native-untagged port shows what is inside its native VLAN: a frame with the native VLAN's tag and another inside leaves with the other
+ * in front, as from Open vSwitch. Where a switch behind such a port trusts tags, give the native VLAN to nobody.
+ *
  * PCP and DEI of the outer tag travel with the frame: from a priority tag into the VLAN's tag, and unchanged from trunk to trunk.
  * A service tag starts with PCP 0.
  */
@@ -157,10 +160,11 @@ static inline bool vlan_egress_ok(const struct vlan_port *vp, const struct vlan_
 {
 	if (unlikely(!vlan_bit(vp->trunks, f->vid)))
 		return false;
-	if (likely(f->inner_vid == 0 && vp->mode != DP_VLAN_DOT1Q_TUNNEL))
+	if (likely(f->n_tags == 0 && vp->mode != DP_VLAN_DOT1Q_TUNNEL))
 		return true;
+	/* Nothing inside, and no third tag behind an empty one. */
 	if (vp->mode == DP_VLAN_ACCESS)
-		return false;
+		return f->inner_vid == 0 && !vlan_is_tpid(f->ethertype);
 	return vp->mode != DP_VLAN_DOT1Q_TUNNEL || vp->all_cvlans || vlan_bit(vp->cvlans, f->inner_vid);
 }
 

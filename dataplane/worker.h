@@ -39,6 +39,7 @@
 #define WORKER_SPIN_US	    200
 #define WORKER_NAP_US	    1000
 #define WORKER_HANDOFF	    2048 /* slots of the ring between two workers */
+#define WORKER_INBOX	    8	 /* bursts taken from each sender in a round: a round of theirs can bring many */
 #define WORKER_RETRY	    64	 /* addresses waiting to be learned */
 
 /* Frames on their way out by one port. */
@@ -48,10 +49,13 @@ struct tx_buffer {
 	struct rte_mbuf *m[WORKER_BURST];
 };
 
-/* What goes through a handoff ring. The port index travels beside the mbuf because a flooded mbuf is shared by several ports. */
+/*
+ * What goes through a handoff ring. The port travels beside the mbuf because a flooded mbuf is shared by several ports; with its generation,
+ * because the frame may be found when the port has gone and another has its index, in other VLANs.
+ */
 struct handoff {
 	struct rte_mbuf *m;
-	uint64_t port;
+	uint32_t port, gen;
 };
 
 /* Receive queues of a worker. q[] is immutable; the two lists belong to the worker that adopts the set. */
@@ -66,6 +70,7 @@ struct pollset {
 struct worker_counters {
 	uint64_t polls, polls_busy, frames, sleeps;
 	uint64_t busy_tsc, idle_tsc, sleep_tsc;
+	uint64_t gone; /* frames for ports that were removed meanwhile */
 };
 
 struct worker {
