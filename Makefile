@@ -13,9 +13,16 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 SAN     ?=
 V       ?= 0
+
+# In parallel unless told otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
@@ -155,8 +162,8 @@ asan: ## unit and system tests under AddressSanitizer and UndefinedBehaviorSanit
 
 tsan: ## the unit tests that have threads, under ThreadSanitizer
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' deps
-	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' all $(BUILD)/tsan/tests/test_fdb_threads $(BUILD)/tsan/tests/test_meter
-	$(Q)for t in test_fdb_threads test_meter; do $(BUILD)/tsan/tests/$$t || exit 1; done
+	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' all $(BUILD)/tsan/tests/test_fdb_threads $(BUILD)/tsan/tests/test_meter $(BUILD)/tsan/tests/test_memif_wake
+	$(Q)for t in test_fdb_threads test_meter test_memif_wake; do $(BUILD)/tsan/tests/$$t || exit 1; done
 
 # Each tests/fuzz/X_fuzz.c is a libFuzzer target; its corpus, and what it once found, lies in tests/fuzz/X/.
 fuzzers    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -191,7 +198,7 @@ h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(h_files)
 
-format-check:
+format-check: | dev-deps
 	$(Q)clang-format --dry-run -Werror $(c_files) $(h_files)
 
 lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy, cppcheck, layout
