@@ -102,6 +102,7 @@ static inline unsigned receive(struct worker *w, const struct rxq *q, const stru
 		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 		uint64_t src, dst;
 		uint16_t type;
+		int seldom;
 
 		bytes += m->pkt_len;
 		/* Every buffer has these 14 bytes, whether the frame does or not; what they say counts only if it does. */
@@ -109,8 +110,10 @@ static inline unsigned receive(struct worker *w, const struct rxq *q, const stru
 		src = load_mac(data + 6);
 		type = vlan_rd16(data + 12);
 		/* One branch for everything that is seldom: joined, it is always predicted. */
-		if (likely(plain_port & (m->data_len >= 22) & !(m->ol_flags & FLAGS_WORK) & (m->pkt_len <= FRAME_MAX) &
-			   !(src & MAC_GROUP) & ((dst & MAC_RESERVED_BITS) != MAC_RESERVED) & !vlan_is_tpid(type))) {
+		seldom = (int)!plain_port | (int)(m->data_len < 22) | (int)((m->ol_flags & FLAGS_WORK) != 0) |
+			 (int)(m->pkt_len > FRAME_MAX) | (int)(src & MAC_GROUP) | (int)((dst & MAC_RESERVED_BITS) == MAC_RESERVED) |
+			 (int)vlan_is_tpid(type);
+		if (likely(!seldom)) {
 			b->f[k] = untagged;
 			b->f[k].ethertype = type;
 		} else {

@@ -99,6 +99,28 @@ static void tag_inside_a_priority_tag_does_not_survive_an_access_port(void **sta
 	assert_int_equal(form.push, 0);
 }
 
+/* The switch looks through two tags. Taking those off would show a third to whoever is behind the port. */
+static void access_port_takes_and_gives_no_third_tag(void **state)
+{
+	struct vlan_port access = mode(DP_VLAN_ACCESS, 100), trunk = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_frame f;
+
+	assert_int_equal(ADMIT(&access, &f, C(0), C(7), C(300)), SLC_DROP_VLAN_INGRESS);
+	assert_int_equal(ADMIT(&access, &f, C(0), C(0), C(300)), SLC_DROP_VLAN_INGRESS);
+	assert_int_equal(ADMIT(&access, &f, C(0), C(0), S(300)), SLC_DROP_VLAN_INGRESS);
+	assert_int_equal(ADMIT(&access, &f, C(0), C(0)), SLC_DROP_N);
+
+	assert_int_equal(ADMIT(&trunk, &f, C(100), C(0), C(300)), SLC_DROP_N);
+	assert_false(vlan_egress_ok(&access, &f));
+	assert_true(vlan_egress_ok(&trunk, &f));
+	assert_int_equal(ADMIT(&trunk, &f, C(100), C(0), S(300)), SLC_DROP_N);
+	assert_false(vlan_egress_ok(&access, &f));
+	/* An empty tag alone hides nothing, and goes with the other. */
+	assert_int_equal(ADMIT(&trunk, &f, C(100), C(0)), SLC_DROP_N);
+	assert_true(vlan_egress_ok(&access, &f));
+	assert_int_equal(vlan_egress_form(&access, &f).strip, 2);
+}
+
 static void trunk_admits_its_vlans_and_vlan_0_only_if_named(void **state)
 {
 	struct vlan_port all = mode(DP_VLAN_TRUNK, 0);
@@ -349,6 +371,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(access_port_admits_untagged_and_priority_tagged_only),
 		cmocka_unit_test(tag_inside_a_priority_tag_does_not_survive_an_access_port),
+		cmocka_unit_test(access_port_takes_and_gives_no_third_tag),
 		cmocka_unit_test(trunk_admits_its_vlans_and_vlan_0_only_if_named),
 		cmocka_unit_test(native_port_carries_its_native_vlan_whatever_trunks_says),
 		cmocka_unit_test(native_port_never_carries_vlan_0),
