@@ -20,8 +20,8 @@ struct kind_timer;
 struct events {
 	int epfd, timer_fd;
 	unsigned dispatching;
-	LIST_HEAD(, event_source) sources;
-	LIST_HEAD(, kind_timer) timers;
+	LIST_HEAD(event_sources, event_source) sources;
+	LIST_HEAD(event_timers, kind_timer) timers;
 };
 
 int events_init(struct events *e);

@@ -24,7 +24,7 @@
 #define TEND_MS		 500
 #define MESSAGES_AT_ONCE 64 /* the rest at the next call: the control thread has other work */
 
-static LIST_HEAD(, packet_port) ports = LIST_HEAD_INITIALIZER(ports);
+static LIST_HEAD(packet_ports, packet_port) ports = LIST_HEAD_INITIALIZER(ports);
 static int watch_fd = -1;
 static struct dp *watch_dp;
 static struct kind_timer *tend_timer; /* NULL: no memory for it when it was due; the next port to be added starts it */
@@ -175,7 +175,7 @@ static void message(struct nlmsghdr *nh)
 static void on_event(void *arg, uint32_t events)
 {
 	static char buf[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = {0};
 	struct packet_port *port;
 	ssize_t got;
 

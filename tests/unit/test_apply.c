@@ -51,7 +51,7 @@ static struct dp_port_conf silent_port(const char *name, uint16_t vlan)
 {
 	struct dp_port_conf c = null_port(name, vlan);
 
-	strcat(c.devargs, ",no-rx=1");
+	snprintf(c.devargs + strlen(c.devargs), sizeof(c.devargs) - strlen(c.devargs), ",no-rx=1");
 	return c;
 }
 
