@@ -160,7 +160,7 @@ static void request_follows_its_frame_through_tags(void **state)
 		p = rte_pktmbuf_prepend(m, 4);
 		assert_non_null(p);
 		memmove(p, p + 4, 12);
-		memcpy(p + 12, "\x81\x00\x01\x23", 4);
+		memcpy(p + 12, "\x81\x00\x01\x23", 4); /* NOLINT(bugprone-not-null-terminated-result): four bytes, no string */
 		offload_l2_moved(m, 4);
 		memmove(f->b + 16, f->b + 12, f->len - 12);
 		memcpy(f->b + 12, "\x81\x00\x01\x23", 4);

@@ -625,7 +625,7 @@ static int set_up(void **state)
 {
 	char *argv[] = {
 		"test",		  "--no-huge",	       "-m128",	     "--no-shconf", "--no-pci",
-		"--no-telemetry", "--log-level=error", "--lcores=0", "-d",	    SLUICE_PMD_DIR "/librte_mempool_ring.so"};
+		"--no-telemetry", "--log-level=error", "--lcores=0", "-d",	    (SLUICE_PMD_DIR "/librte_mempool_ring.so")};
 
 	if (rte_eal_init(RTE_DIM(argv), argv) < 0)
 		return -1;
