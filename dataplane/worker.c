@@ -259,11 +259,16 @@ static int worker_main(void *arg)
 		} else {
 			w->c.idle_tsc += w->now_tsc - before;
 			if (!w->dp->busy_poll && w->now_tsc - last_busy > spin_tsc && !must_stay(w)) {
+				uint64_t from = w->now_tsc, slept = w->c.sleep_tsc;
+
 				sleep_round(w);
 				update_clock(w);
 				/* One whole look at everybody before the next sleep. */
 				if (set_is_current(w) && poll_all(w))
 					last_busy = w->now_tsc;
+				/* Arming and looking around is time awake. */
+				update_clock(w);
+				w->c.idle_tsc += w->now_tsc - from - (w->c.sleep_tsc - slept);
 			}
 		}
 		before = w->now_tsc;
