@@ -128,6 +128,20 @@ static int load_configured(const char *list, bool *pci, struct dp_error *err)
 	return r;
 }
 
+/* EAL's --lcores: control on the CPUs of `control`, worker i as lcore i + 1 on cores[i]. */
+static void list_lcores(const cpu_set_t *control, const uint16_t *cores, unsigned n_cores, char *out, size_t size)
+{
+	int n = snprintf(out, size, "0@(");
+
+	for (int cpu = 0, listed = 0; cpu < CPU_SETSIZE && listed < 32; cpu++) {
+		if (CPU_ISSET(cpu, control))
+			n += snprintf(out + n, size - n, "%s%d", listed++ ? "," : "", cpu);
+	}
+	n += snprintf(out + n, size - n, ")");
+	for (unsigned i = 0; i < n_cores; i++)
+		n += snprintf(out + n, size - n, ",%u@%u", i + 1, cores[i]);
+}
+
 int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_cores, uint64_t need_bytes, uint64_t plain_spare,
 	      struct eal_result *res, struct dp_error *err)
 {
@@ -139,7 +153,7 @@ int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_
 	cpu_set_t affinity;
 	FILE *log;
 	bool pci = false;
-	int r, n;
+	int r;
 
 	res->huge = config->memory == DP_MEMORY_HUGE || (config->memory == DP_MEMORY_AUTO && huge >= need_bytes);
 	if (!res->huge)
@@ -173,14 +187,7 @@ int eal_start(const struct dp_config *config, const uint16_t *cores, unsigned n_
 		for (unsigned i = 0; i < n_cores; i++)
 			CPU_CLR(cores[i], &affinity);
 	}
-	n = snprintf(lcores, sizeof(lcores), "0@(");
-	for (int cpu = 0, listed = 0; cpu < CPU_SETSIZE && listed < 32; cpu++) {
-		if (CPU_ISSET(cpu, &affinity))
-			n += snprintf(lcores + n, sizeof(lcores) - n, "%s%d", listed++ ? "," : "", cpu);
-	}
-	n += snprintf(lcores + n, sizeof(lcores) - n, ")");
-	for (unsigned i = 0; i < n_cores; i++)
-		n += snprintf(lcores + n, sizeof(lcores) - n, ",%u@%u", i + 1, cores[i]);
+	list_lcores(&affinity, cores, n_cores, lcores, sizeof(lcores));
 
 	add(&a, "sluiced");
 	add(&a, "--lcores=%s", lcores);
