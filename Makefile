@@ -205,12 +205,13 @@ lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc all objects
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-clang CC=clang all objects
 	@# One file a call: clang-tidy 14 mistakes one file's va_list for another's.
-	$(Q)printf '%s\n' $(c_files) | xargs -P 2 -I{} sh -c 'clang-tidy --quiet {} -- $(tidy_flags) 2>/dev/null'
+	$(Q)printf '%s\n' $(c_files) | xargs -P 2 -I{} sh -c 'eval clang-tidy --quiet {} -- $$TIDY_FLAGS 2>/dev/null'
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl $(filter-out tests/%,$(c_files))
 	@echo lint: clean
 
-tidy_flags := -std=gnu11 $(pkg_cflags) $(subst ",\",$(DEFS)) $(INCS)
+# In the environment, and read by eval, for the strings among the definitions.
+export TIDY_FLAGS = -std=gnu11 $(pkg_cflags) $(DEFS) $(INCS)
 
 .PHONY: objects
 objects: $(call obj,$(filter-out tests/fuzz/%,$(c_files)))
