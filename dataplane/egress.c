@@ -43,7 +43,7 @@ static void hand_over(struct worker *w, struct port *p, unsigned owner, struct r
 
 	for (unsigned i = 0; i < n; i++)
 		h[i] = (struct handoff){.m = m[i], .port = p->idx, .gen = p->gen};
-	taken = rte_ring_sp_enqueue_burst_elem(to->inbox[w->id], h, sizeof(h[0]), n, NULL);
+	taken = rte_ring_sp_enqueue_burst_elem(w->flooding ? to->flood_inbox[w->id] : to->inbox[w->id], h, sizeof(h[0]), n, NULL);
 	if (unlikely(taken < n)) {
 		counters(w, p)->drops[SLC_DROP_TX_HANDOFF] += n - taken;
 		rte_pktmbuf_free_bulk(m + taken, n - taken);
@@ -214,6 +214,23 @@ static bool storm_over(struct worker *w, struct meter *storm, uint16_t vid)
 	return true;
 }
 
+/*
+ * A flooded frame for a port that another worker sends for: by the ring of flooded frames, so that what one broadcast becomes cannot take
+ * the room of other ports' unicast. What waits in the buffer goes first, by its own ring.
+ */
+static void flood_over(struct worker *w, struct port *p, struct rte_mbuf *m)
+{
+	struct tx_buffer *b = &w->tx[p->idx];
+
+	if (b->n)
+		egress_flush_port(w, p, b);
+	w->flooding = true;
+	enqueue_final(w, p, m);
+	if (b->n)
+		egress_flush_port(w, p, b);
+	w->flooding = false;
+}
+
 void egress_flood(struct worker *w, struct port *in, const struct port_rt *in_rt, struct rte_mbuf *m, const struct vlan_frame *f)
 {
 	const struct vlan_members *vm = rcu_dereference(w->dp->vlans[f->vid]);
@@ -249,7 +266,10 @@ void egress_flood(struct worker *w, struct port *in, const struct port_rt *in_rt
 			counters(w, p)->drops[SLC_DROP_TX_NO_BUFFER]++;
 			continue;
 		}
-		enqueue_final(w, p, copy);
+		if (p->tx[w->id].owner == w->id)
+			enqueue_final(w, p, copy);
+		else
+			flood_over(w, p, copy);
 	}
 	for (unsigned i = 0; i < fs.n; i++)
 		rte_pktmbuf_free(fs.made[i].m);
@@ -286,12 +306,12 @@ void egress_flush(struct worker *w)
 	w->n_touched = 0;
 }
 
-/* One burst of what worker `from` handed over. */
-static unsigned inbox_burst(struct worker *w, unsigned from)
+/* One burst of what another worker handed over. */
+static unsigned inbox_burst(struct worker *w, struct rte_ring *ring)
 {
 	struct rte_mbuf *m[WORKER_BURST];
 	struct handoff h[WORKER_BURST];
-	unsigned n = rte_ring_sc_dequeue_burst_elem(w->inbox[from], h, sizeof(h[0]), WORKER_BURST, NULL), run;
+	unsigned n = rte_ring_sc_dequeue_burst_elem(ring, h, sizeof(h[0]), WORKER_BURST, NULL), run;
 
 	for (unsigned i = 0; i < n; i += run) {
 		struct port *p = rcu_dereference(w->dp->ports[h[i].port]);
@@ -306,17 +326,26 @@ static unsigned inbox_burst(struct worker *w, unsigned from)
 	return n;
 }
 
+static unsigned inbox_drain(struct worker *w, struct rte_ring *ring)
+{
+	unsigned total = 0, n = WORKER_BURST;
+
+	for (unsigned i = 0; i < WORKER_INBOX && n == WORKER_BURST; i++) {
+		n = inbox_burst(w, ring);
+		total += n;
+	}
+	return total;
+}
+
 unsigned egress_inbox(struct worker *w)
 {
 	unsigned total = 0;
 
 	for (unsigned from = 0; from < w->dp->n_workers; from++) {
-		unsigned n = WORKER_BURST;
-
-		for (unsigned i = 0; from != w->id && i < WORKER_INBOX && n == WORKER_BURST; i++) {
-			n = inbox_burst(w, from);
-			total += n;
-		}
+		if (from == w->id)
+			continue;
+		total += inbox_drain(w, w->inbox[from]);
+		total += inbox_drain(w, w->flood_inbox[from]);
 	}
 	return total;
 }

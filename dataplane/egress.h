@@ -9,6 +9,9 @@
  *      checks: VLAN, isolation,  -->  tx buffer     -->  out limits --> own queue: the kind's tx
  *      MTU, down; tags; offloads      (per port)                   `--> another worker's queue: handoff ring --> egress_inbox()
  *
+ * Between two workers there are two rings, one for unicast and one for flooded frames: a broadcast to a hundred members of another worker
+ * must not take the room of its other ports' unicast.
+ *
  * Frames wait in a buffer for each port until the burst ends, so the kind sees bursts too, and a burst is sent before the worker looks
  * for the next: nothing lingers. A port whose queue is full loses its own frames (TX_FULL); nobody waits for it.
  *

@@ -308,10 +308,13 @@ struct worker *worker_new(struct dp *dp, unsigned id, unsigned core, unsigned lc
 
 		if (from == id)
 			continue;
+		snprintf(name, sizeof(name), "flood_%u_%u", from, id);
+		w->flood_inbox[from] = rte_ring_create_elem(name, sizeof(struct handoff), WORKER_HANDOFF, SOCKET_ID_ANY,
+							    RING_F_SP_ENQ | RING_F_SC_DEQ);
 		snprintf(name, sizeof(name), "handoff_%u_%u", from, id);
 		w->inbox[from] = rte_ring_create_elem(name, sizeof(struct handoff), WORKER_HANDOFF, SOCKET_ID_ANY,
 						      RING_F_SP_ENQ | RING_F_SC_DEQ);
-		if (!w->inbox[from]) {
+		if (!w->inbox[from] || !w->flood_inbox[from]) {
 			worker_free(w);
 			return NULL;
 		}
@@ -331,16 +334,22 @@ void worker_stop(struct worker *w)
 	rte_eal_wait_lcore(w->lcore);
 }
 
+static void inbox_free(struct rte_ring *ring)
+{
+	struct handoff h;
+
+	while (ring && rte_ring_sc_dequeue_burst_elem(ring, &h, sizeof(h), 1, NULL))
+		rte_pktmbuf_free(h.m);
+	rte_ring_free(ring);
+}
+
 void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
 	for (unsigned from = 0; from < DP_MAX_WORKERS; from++) {
-		struct handoff h;
-
-		while (w->inbox[from] && rte_ring_sc_dequeue_burst_elem(w->inbox[from], &h, sizeof(h), 1, NULL))
-			rte_pktmbuf_free(h.m);
-		rte_ring_free(w->inbox[from]);
+		inbox_free(w->inbox[from]);
+		inbox_free(w->flood_inbox[from]);
 	}
 	if (w->epfd >= 0)
 		close(w->epfd);

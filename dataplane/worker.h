@@ -76,8 +76,10 @@ struct worker_counters {
 struct worker {
 	unsigned id, core, lcore;
 	struct dp *dp;
-	struct pollset *pollset;		/* RCU */
-	struct rte_ring *inbox[DP_MAX_WORKERS]; /* from each other worker */
+	struct pollset *pollset;		      /* RCU */
+	struct rte_ring *inbox[DP_MAX_WORKERS];	      /* from each other worker: unicast ... */
+	struct rte_ring *flood_inbox[DP_MAX_WORKERS]; /* ... and flooded frames: one broadcast may be hundreds */
+	bool flooding;				      /* frames handed over now are flooded ones */
 	int epfd, wake_fd;
 	atomic_bool sleeping; /* pairs with worker_wake() */
 	atomic_bool stop;

@@ -124,3 +124,21 @@ def test_frames_of_a_removed_af_xdp_port_are_whole(t):
     stream.check()
     node.del_port("x")
     wait_for(lambda: node.get("node", "node")["state"]["memory"]["buffers_free"] >= free, f"{free} buffers free again")
+
+
+@deadline(120)
+def test_a_broadcast_flood_leaves_others_their_inbox(t):
+    """While one port's broadcasts overrun the way from worker 0 to worker 1, unicast of another VLAN goes the same way without loss."""
+    _node, flood, _victim, a, b = _two_workers(
+        t, {"flood": {"vlan": 100}, "victim": {"vlan": 100}, "a": {"vlan": 200}, "b": {"vlan": 200}})
+    wa, wb = a.wire(), b.wire()
+    until(wb, test_frame(b.mac, text="here"), wa)
+    sender = _flood(flood.wire(), test_frame(flood.mac, text="to everybody"))
+    try:
+        _wait_full(_node, "victim")
+        stream = Stream(wa, wb, b.mac, a.mac)
+        for _ in range(10):
+            stream.send(10)
+        stream.check()
+    finally:
+        sender.stop()
