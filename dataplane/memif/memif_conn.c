@@ -8,33 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "memif_sock.h"
 
-void memif_say(struct memif_log *limit, int priority, const char *who, const char *fmt, ...)
+void memif_say(struct dp_log_limit *limit, int priority, const char *who, const char *fmt, ...)
 {
-	struct timespec now;
-	char text[256], more[48] = "";
 	va_list ap;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if ((uint64_t)now.tv_sec - limit->window_s >= MEMIF_LOG_SECONDS) {
-		if (limit->left_out)
-			snprintf(more, sizeof(more), " (and %u lines left out)", limit->left_out);
-		*limit = (struct memif_log){.window_s = (uint64_t)now.tv_sec};
-	}
-	if (limit->lines == MEMIF_LOG_LINES) {
-		limit->left_out++;
-		return;
-	}
-	limit->lines++;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	dp_vsay(limit, priority, "memif", who, fmt, ap);
 	va_end(ap);
-	dp_log(priority, "memif %s: %s%s", who, text, more);
 }
 
 /* --- birth --------------------------------------------------------------------------------------------------------- */

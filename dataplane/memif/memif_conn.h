@@ -17,21 +17,13 @@
  * Logging is limited for each port and each listener by itself, so that a peer that makes noise does not silence the others' lines.
  */
 
+#include "log.h"
 #include "memif_kind.h"
 #include "memif_ring.h"
 #include "memif_shm.h"
 
 struct memif_conn;
 struct memif_listener;
-
-/* At most so many lines in so many seconds; what was left out is counted in the next line. */
-#define MEMIF_LOG_LINES	  6
-#define MEMIF_LOG_SECONDS 60
-
-struct memif_log {
-	uint64_t window_s;
-	unsigned lines, left_out;
-};
 
 struct memif_port {
 	struct kind_port *kp;
@@ -47,7 +39,7 @@ struct memif_port {
 	struct memif_listener *listener;
 	struct memif_port *next; /* of the listener's */
 	struct kind_timer *retry;
-	struct memif_log log;
+	struct dp_log_limit log;
 };
 
 /* What a connection shares with its peer. */
@@ -81,7 +73,8 @@ struct memif_conn {
 };
 
 /* Log about a port or, where it is NULL, a listener's path. */
-void memif_say(struct memif_log *limit, int priority, const char *who, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void memif_say(struct dp_log_limit *limit, int priority, const char *who, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /*
  * Take over `sock` (also on failure) and watch it with `received`. NULL: out of memory or descriptors.

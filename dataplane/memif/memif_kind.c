@@ -82,9 +82,6 @@ static struct memif_queue *queues_new(uint16_t n)
 
 static int queues_make(struct memif_port *p, struct rte_mempool *pool)
 {
-	struct rte_mbuf like = {.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID};
-
-	rte_mbuf_refcnt_set(&like, 1);
 	p->rxq = queues_new(p->n_queues);
 	p->txq = queues_new(p->n_queues);
 	if (!p->rxq || !p->txq)
@@ -92,9 +89,7 @@ static int queues_make(struct memif_port *p, struct rte_mempool *pool)
 	for (uint16_t q = 0; q < p->n_queues; q++) {
 		struct memif_queue *rx = &p->rxq[q];
 
-		rx->pool = pool;
-		memcpy(&rx->rearm, &like.rearm_data, sizeof(rx->rearm));
-		rx->seg_room = (uint16_t)(rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM);
+		frame_source_init(&rx->source, pool);
 		rx->wake_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (rx->wake_fd < 0)
 			return -errno;

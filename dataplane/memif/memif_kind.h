@@ -13,9 +13,9 @@
  *          |-- memif_conn.c      what both share: a connection's life, and how workers learn of it and are kept out
  *          |       |-- memif_sock.c     messages and descriptors
  *          |       |-- memif_shm.c      the shared memory, made or mapped and checked
- *          |       `-- memif_guard.c    when a mapped file is cut off
+ *          |       `-- guard.c    when a mapped file is cut off
  *          `-- memif_ring.c      workers: frames in and out
- *                  `-- memif_bell.c     waking the peer
+ *                  `-- bell.c     waking the peer
  *      memif_proto.h     the protocol's facts
  *
  * Why not DPDK's driver, which speaks the same protocol:

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memif_ring.h"
 
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <rte_atomic.h>
 #include <rte_branch_prediction.h>
-#include <rte_mbuf.h>
-#include <rte_memcpy.h>
 #include <rte_pause.h>
 #include <rte_prefetch.h>
 
-#include "memif_bell.h"
+#include "bell.h"
+#include "frames.h"
 
 /*
  * What one call may cost, so that a peer with long frames, or one that sends chains of nothing, does not hold up the other
@@ -31,11 +29,6 @@
 #define SHARED_PAUSES 1000
 
 /* --- shared by both directions ------------------------------------------------------------------------------------- */
-
-static inline void count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
 
 /* Load a descriptor once: two loads that the compiler may neither repeat nor split. */
 static __rte_always_inline union memif_desc desc_load(const struct memif_end *e, uint16_t slot)
@@ -73,29 +66,12 @@ static __rte_always_inline bool desc_place(const struct memif_end *e, uint16_t s
 	return (uint64_t)d.offset + d.length <= r->size;
 }
 
-/*
- * Copy exactly len bytes. The sizes that most frames have, without a call; two copies that overlap are cheaper than one that
- * looks at every bit of the length.
- */
-static __rte_always_inline void copy(uint8_t *to, const uint8_t *from, uint32_t len)
-{
-	if (likely(len >= 32 && len <= 64)) {
-		rte_mov32(to, from);
-		rte_mov32(to + len - 32, from + len - 32);
-	} else if (len > 64 && len <= 128) {
-		rte_mov64(to, from);
-		rte_mov64(to + len - 64, from + len - 64);
-	} else {
-		memcpy(to, from, len);
-	}
-}
-
 /* The peer took what we never sent, or offers more than there is: it cannot be sent to any more. The control thread hangs up. */
 static __rte_noinline uint16_t tx_break(struct memif_queue *q, struct memif_end *e)
 {
 	if (!e->broken) {
 		__atomic_store_n(&e->broken, true, __ATOMIC_RELEASE);
-		count(&q->lost.bad_descriptor, 1);
+		frames_count(&q->lost.bad_descriptor, 1);
 		if (write(e->alarm_fd, &(uint64_t){1}, sizeof(uint64_t)) < 0) {
 			/* Full, so it is readable, which is all that is wanted. */
 		}
@@ -141,65 +117,6 @@ void memif_end_offer(struct memif_end *e, bool rx)
 
 /* --- receive ------------------------------------------------------------------------------------------------------- */
 
-static __rte_always_inline void mbuf_reset(const struct memif_queue *q, struct rte_mbuf *m, uint32_t len)
-{
-	uint64_t *rearm = RTE_PTR_ADD(m, offsetof(struct rte_mbuf, rearm_data));
-
-	/* data_off, refcnt, nb_segs and port in one store, as drivers do. `next` is NULL in every free mbuf. */
-	*rearm = q->rearm;
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->pkt_len = len;
-	m->data_len = (uint16_t)len;
-	m->vlan_tci = 0;
-}
-
-/* As many buffers as there are, n at most. */
-static __rte_always_inline uint16_t mbufs_get(struct memif_queue *q, struct rte_mbuf **m, uint16_t n)
-{
-	while (unlikely(rte_mempool_get_bulk(q->pool, (void **)m, n) < 0)) {
-		n /= 2;
-		if (n == 0)
-			return 0;
-	}
-	return n;
-}
-
-struct assembly {
-	struct rte_mbuf *head, *tail;
-};
-
-/* Append bytes to the frame, the first segment full before there is a second. False: no buffer; what there is stays. */
-static bool assembly_add(struct memif_queue *q, struct assembly *a, const uint8_t *data, uint32_t len)
-{
-	while (len > 0) {
-		uint32_t room = a->tail ? q->seg_room - a->tail->data_len : 0, n;
-
-		if (room == 0) {
-			struct rte_mbuf *m;
-
-			if (mbufs_get(q, &m, 1) == 0)
-				return false;
-			mbuf_reset(q, m, 0);
-			if (a->tail) {
-				a->tail->next = m;
-				a->head->nb_segs++;
-			} else {
-				a->head = m;
-			}
-			a->tail = m;
-			room = q->seg_room;
-		}
-		n = RTE_MIN(room, len);
-		memcpy(rte_pktmbuf_mtod_offset(a->tail, uint8_t *, a->tail->data_len), data, n);
-		a->tail->data_len = (uint16_t)(a->tail->data_len + n);
-		a->head->pkt_len += n;
-		data += n;
-		len -= n;
-	}
-	return true;
-}
-
 /*
  * Take one frame of any shape from slot e->next on; `avail` slots have frames. Returns the slots used, 0 if there is no buffer
  * (the frame stays in the ring: the peer feels it as a full ring, and nothing is lost). *out is NULL for a frame that was
@@ -207,7 +124,7 @@ static bool assembly_add(struct memif_queue *q, struct assembly *a, const uint8_
  */
 static uint16_t rx_frame(struct memif_queue *q, struct memif_end *e, uint16_t avail, bool client, struct rte_mbuf **out)
 {
-	struct assembly a = {NULL, NULL};
+	struct frame_build a = {NULL, NULL};
 	uint64_t *drop = NULL;
 	uint32_t total = 0;
 	uint16_t used = 0;
@@ -229,7 +146,7 @@ static uint16_t rx_frame(struct memif_queue *q, struct memif_end *e, uint16_t av
 			drop = &q->lost.malformed;
 		} else {
 			total += d.length;
-			if (!assembly_add(q, &a, data, d.length)) {
+			if (!frame_append(&q->source, &a, data, d.length)) {
 				rte_pktmbuf_free(a.head);
 				return 0;
 			}
@@ -240,7 +157,7 @@ static uint16_t rx_frame(struct memif_queue *q, struct memif_end *e, uint16_t av
 	if (!drop && total == 0)
 		drop = &q->lost.malformed;
 	if (drop) {
-		count(drop, 1);
+		frames_count(drop, 1);
 		rte_pktmbuf_free(a.head);
 		a.head = NULL;
 	}
@@ -302,7 +219,7 @@ static __rte_noinline uint16_t rx_resync(struct memif_queue *q, struct memif_end
 	if (client)
 		rx_offer(e, e->next, (uint16_t)e->size);
 	__atomic_store_n(e->own, (uint16_t)(e->next + e->ahead), __ATOMIC_RELEASE);
-	count(&q->lost.bad_descriptor, 1);
+	frames_count(&q->lost.bad_descriptor, 1);
 	return 0;
 }
 
@@ -331,7 +248,8 @@ static __rte_always_inline uint16_t rx_burst(struct memif_queue *q, struct rte_m
 		uint8_t *place;
 
 		/* length - 1: a frame of no bytes is not a common one */
-		if (unlikely((d.flags & MEMIF_DESC_NEXT) || d.length - 1 >= q->seg_room || !desc_place(e, slot, d, client, &place)))
+		if (unlikely((d.flags & MEMIF_DESC_NEXT) || d.length - 1 >= q->source.seg_room ||
+			     !desc_place(e, slot, d, client, &place)))
 			break;
 		rte_prefetch0(place);
 		data[whole] = place;
@@ -339,10 +257,10 @@ static __rte_always_inline uint16_t rx_burst(struct memif_queue *q, struct rte_m
 	}
 
 	if (likely(whole > 0)) {
-		got = mbufs_get(q, frames, whole);
+		got = frames_get(&q->source, frames, whole);
 		for (i = 0; i < got; i++) {
-			mbuf_reset(q, frames[i], len[i]);
-			copy(rte_pktmbuf_mtod(frames[i], uint8_t *), data[i], len[i]);
+			frames_reset(&q->source, frames[i], len[i]);
+			frames_copy(rte_pktmbuf_mtod(frames[i], uint8_t *), data[i], len[i]);
 		}
 		if (client)
 			rx_offer(e, e->next, got);
@@ -424,23 +342,6 @@ void memif_rx_disarm(struct memif_queue *q)
 
 /* --- send ---------------------------------------------------------------------------------------------------------- */
 
-/* Free frames that were sent. Most are ours alone and of one pool, and go back to it in one piece. */
-static __rte_always_inline void mbufs_put(struct rte_mbuf **m, uint16_t n)
-{
-	struct rte_mempool *pool = m[0]->pool;
-	void *back[MEMIF_BURST];
-	unsigned n_back = 0;
-
-	for (uint16_t i = 0; i < n; i++) {
-		if (likely(rte_mbuf_refcnt_read(m[i]) == 1 && RTE_MBUF_DIRECT(m[i]) && m[i]->pool == pool))
-			back[n_back++] = m[i];
-		else
-			rte_pktmbuf_free(m[i]);
-	}
-	if (likely(n_back > 0))
-		rte_mempool_put_bulk(pool, back, n_back);
-}
-
 /* Give back `n` slots from e->next on with nothing in them: the peer's buffers there cannot be used. */
 static void tx_retire(struct memif_end *e, const union memif_desc *d, uint16_t n)
 {
@@ -456,21 +357,22 @@ static uint16_t tx_frame(struct memif_queue *q, struct memif_end *e, const struc
 			 bool *taken)
 {
 	union memif_desc d[MEMIF_MAX_CHAIN];
-	uint32_t left = m->pkt_len, from = 0;
+	struct frame_read r = {m, 0};
+	uint32_t left = m->pkt_len;
 	uint64_t capacity = 0;
 	uint16_t n = 0;
 	uint8_t *place;
 
 	*taken = true;
 	if (left > MEMIF_MAX_FRAME) {
-		count(&q->lost.truncated, 1);
+		frames_count(&q->lost.truncated, 1);
 		return 0;
 	}
 	/* Enough slots first: a descriptor that was shortened for a frame that then does not fit would stay short. */
 	do {
 		if (n == room || n == MEMIF_MAX_CHAIN) {
 			if (n == MEMIF_MAX_CHAIN || room == e->size)
-				count(&q->lost.truncated, 1); /* more than the whole ring, or than a chain may be, holds */
+				frames_count(&q->lost.truncated, 1); /* more than the whole ring, or than a chain may be, holds */
 			else
 				*taken = false;
 			return 0;
@@ -480,7 +382,7 @@ static uint16_t tx_frame(struct memif_queue *q, struct memif_end *e, const struc
 		else
 			d[n] = desc_load(e, (uint16_t)(e->next + n));
 		if (!desc_place(e, (uint16_t)(e->next + n), d[n], client, &place)) {
-			count(&q->lost.bad_descriptor, 1);
+			frames_count(&q->lost.bad_descriptor, 1);
 			tx_retire(e, d, (uint16_t)(n + 1));
 			return (uint16_t)(n + 1);
 		}
@@ -488,22 +390,10 @@ static uint16_t tx_frame(struct memif_queue *q, struct memif_end *e, const struc
 	} while (capacity < left);
 
 	for (uint16_t i = 0; i < n; i++) {
-		uint32_t fill = RTE_MIN(left, d[i].length), done = 0;
+		uint32_t fill = RTE_MIN(left, d[i].length);
 
 		desc_place(e, (uint16_t)(e->next + i), d[i], client, &place);
-		while (done < fill) {
-			uint32_t part = RTE_MIN(fill - done, m->data_len - from);
-
-			memcpy(place + done, rte_pktmbuf_mtod_offset(m, const uint8_t *, from), part);
-			done += part;
-			from += part;
-			if (from == m->data_len) {
-				if (!m->next)
-					break;
-				m = m->next;
-				from = 0;
-			}
-		}
+		frame_take(&r, place, fill);
 		left -= fill;
 		desc_store(e, (uint16_t)(e->next + i), i + 1 < n ? MEMIF_DESC_NEXT : 0, d[i].region, fill);
 	}
@@ -537,7 +427,7 @@ static __rte_always_inline void tx_done(struct memif_end *e)
 	/* Pairs with the barrier in the receiver's memif_rx_arm(). */
 	rte_smp_mb();
 	if (unlikely(!(__atomic_load_n(&e->ring->flags, __ATOMIC_RELAXED) & MEMIF_RING_MASK_INT)))
-		memif_bell_ring(e->bell_fd);
+		bell_ring(e->bell_fd);
 }
 
 static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_end *e, struct rte_mbuf **frames, uint16_t n,
@@ -567,13 +457,13 @@ static __rte_always_inline uint16_t tx_end(struct memif_queue *q, struct memif_e
 		region[whole] = d.region;
 	}
 	for (uint16_t i = 0; i < whole; i++) {
-		copy(place[i], rte_pktmbuf_mtod(frames[i], const uint8_t *), frames[i]->data_len);
+		frames_copy(place[i], rte_pktmbuf_mtod(frames[i], const uint8_t *), frames[i]->data_len);
 		desc_store(e, (uint16_t)(e->next + i), 0, region[i], frames[i]->data_len);
 	}
 	sent = whole;
 	if (likely(whole > 0)) {
 		e->next = (uint16_t)(e->next + whole);
-		mbufs_put(frames, whole);
+		frames_put(frames, whole);
 	}
 	if (unlikely(whole < fit))
 		sent = (uint16_t)(sent + tx_slow(q, e, frames + whole, (uint16_t)(n - whole), (uint16_t)(room - whole), client));

@@ -32,7 +32,7 @@
  * As client our index runs a whole ring ahead (we offer buffers), as server it does not; `ahead` is that difference, and the
  * arithmetic is the same for both.
  *
- * Notification. See memif_rx_arm(). The peer's eventfd is written by memif_bell.h, in a way that it cannot block.
+ * Notification. See memif_rx_arm(). The peer's eventfd is written by bell.h, in a way that it cannot block.
  *
  * More queues than the peer has rings: receive queues beyond stay silent; sending queues beyond share the peer's rings, and
  * only then is there a lock, held for a burst. (Losing what those workers send would be the alternative.)
@@ -43,6 +43,7 @@
 
 #include <rte_spinlock.h>
 
+#include "frames.h"
 #include "kind.h"
 #include "memif_shm.h"
 
@@ -74,14 +75,12 @@ struct memif_end {
 
 /* One queue of a port, receive or send. */
 struct memif_queue {
-	struct memif_end *live; /* atomic; NULL: no peer */
-	struct rte_mempool *pool;
-	uint64_t rearm;	    /* rx: the mbuf's rearm_data */
-	uint16_t seg_room;  /* rx: bytes of frame that one mbuf holds */
-	bool armed;	    /* rx: the worker relies on being woken. This and the next two are its own */
-	bool rung;	    /* rx: wake_fd may be readable for frames that were taken already */
-	uint8_t idle_wakes; /* rx: times that it was disarmed with no frame there */
-	int wake_fd;	    /* rx: an epoll set of ours around the ring's eventfd; see memif_rx_arm() */
+	struct memif_end *live;	    /* atomic; NULL: no peer */
+	struct frame_source source; /* rx */
+	bool armed;		    /* rx: the worker relies on being woken. This and the next two are its own */
+	bool rung;		    /* rx: wake_fd may be readable for frames that were taken already */
+	uint8_t idle_wakes;	    /* rx: times that it was disarmed with no frame there */
+	int wake_fd;		    /* rx: an epoll set of ours around the ring's eventfd; see memif_rx_arm() */
 	struct kind_lost lost;
 } __rte_cache_aligned;
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "memif_bell.h"
+#include "bell.h"
 #include "memif_sock.h"
 
 #define ACCEPT_BURST  16 /* connections taken in one go: the control thread has other work */
@@ -30,7 +30,7 @@ struct memif_listener {
 	struct memif_conn *strangers; /* newest first */
 	unsigned n_strangers;
 	struct kind_timer *pause; /* out of descriptors: not listening for a while */
-	struct memif_log log;
+	struct dp_log_limit log;
 	struct memif_listener *next;
 };
 
@@ -130,7 +130,7 @@ static const char *on_add_ring(struct memif_conn *c, const struct memif_add_ring
 	struct memif_end *e;
 	const char *why;
 
-	if (*fd < 0 || !memif_bell_is(*fd))
+	if (*fd < 0 || !bell_is(*fd))
 		return "ring without an eventfd";
 	if (ar->index >= c->port->n_queues)
 		return "ring index: the port has fewer queues";

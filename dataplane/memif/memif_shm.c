@@ -26,7 +26,7 @@ void memif_shm_fini(struct memif_shm *s)
 	while (s->n > 0) {
 		s->n--;
 		if (s->guard[s->n])
-			memif_guard_del(s->guard[s->n]);
+			guard_del(s->guard[s->n]);
 		munmap(s->region[s->n].base, s->mapped[s->n]);
 	}
 	if (s->fd >= 0)
@@ -150,7 +150,7 @@ int memif_shm_add(struct memif_shm *s, int fd, uint16_t index, uint64_t size, co
 	base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return refuse(why, -errno, "region cannot be mapped");
-	s->guard[index] = memif_guard_add(base, len, s->alarm_fd);
+	s->guard[index] = guard_add(base, len, s->alarm_fd);
 	if (!s->guard[index]) {
 		munmap(base, len);
 		return refuse(why, -ENOMEM, "out of memory");
@@ -198,7 +198,7 @@ struct memif_ring *memif_shm_ring(const struct memif_shm *s, const struct memif_
 bool memif_shm_lost(const struct memif_shm *s)
 {
 	for (uint16_t i = 0; i < s->n; i++) {
-		if (s->guard[i] && memif_guard_hit(s->guard[i]))
+		if (s->guard[i] && guard_hit(s->guard[i]))
 			return true;
 	}
 	return false;

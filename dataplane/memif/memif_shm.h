@@ -21,7 +21,7 @@
  *  - the file has the size claimed, now and later: region 0, where the clients that exist put their rings, must be sealed
  *    against shrinking (F_SEAL_SHRINK; DPDK, VPP and libmemif do so). Further regions are the packet memory of a zero-copy
  *    client, which DPDK does not seal; they are taken without a seal, but rings must lie in a sealed region. All are guarded
- *    (memif_guard.h);
+ *    (guard.h);
  *  - of a region, no more is mapped than a descriptor can reach (32-bit offset, 64 KiB of frame), and of all regions together
  *    MEMIF_MAX_SHARED. The pages of a sparse file come into being when they are first touched, also by our reading, and are
  *    then charged to us: that sum is also the limit of what a peer can make us pay.
@@ -32,7 +32,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "memif_guard.h"
+#include "guard.h"
 #include "memif_proto.h"
 
 #define MEMIF_MAX_REGIONS 16
@@ -49,7 +49,7 @@ struct memif_shm {
 	uint16_t n;
 	bool sealed[MEMIF_MAX_REGIONS];
 	size_t mapped[MEMIF_MAX_REGIONS];
-	struct memif_guard *guard[MEMIF_MAX_REGIONS];
+	struct guard *guard[MEMIF_MAX_REGIONS];
 	uint64_t total;
 	int alarm_fd;
 	int fd; /* the memfd that we made; -1 as server */
@@ -61,7 +61,7 @@ struct memif_shm {
 	uint32_t buffers; /* offset of the first one */
 };
 
-/* Make *s empty. `alarm_fd`: see memif_guard_add(). */
+/* Make *s empty. `alarm_fd`: see guard_add(). */
 void memif_shm_init(struct memif_shm *s, int alarm_fd);
 /* Unmap and close everything. */
 void memif_shm_fini(struct memif_shm *s);

@@ -2,148 +2,38 @@
 #include "memif_sock.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define SCM_MAX_FDS 253 /* the kernel passes no more with one message (SCM_MAX_FD) */
-#define BACKLOG	    64
-
-static int unix_socket(const char *path, struct sockaddr_un *addr)
-{
-	size_t len = strlen(path);
-	int sock;
-
-	memset(addr, 0, sizeof(*addr));
-	addr->sun_family = AF_UNIX;
-	if (len >= sizeof(addr->sun_path))
-		return -ENAMETOOLONG;
-	memcpy(addr->sun_path, path, len);
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return sock < 0 ? -errno : sock;
-}
-
-/* A socket file is stale when its listener is gone: connecting says so. Anything else at the path is not ours to remove. */
-static bool path_is_stale(const char *path)
-{
-	struct stat st;
-	int sock;
-
-	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return false;
-	sock = memif_sock_connect(path);
-	if (sock >= 0)
-		close(sock);
-	return sock == -ECONNREFUSED;
-}
+#include "unix_sock.h"
 
 int memif_sock_listen(const char *path)
 {
-	struct sockaddr_un addr;
-	int sock = unix_socket(path, &addr);
-	int rc;
-
-	if (sock < 0)
-		return sock;
-	rc = bind(sock, (struct sockaddr *)&addr, sizeof(addr));
-	if (rc < 0 && errno == EADDRINUSE && path_is_stale(path)) {
-		unlink(path);
-		rc = bind(sock, (struct sockaddr *)&addr, sizeof(addr));
-	}
-	if (rc < 0 || listen(sock, BACKLOG) < 0) {
-		rc = -errno;
-		close(sock);
-		return rc;
-	}
-	return sock;
+	return unix_sock_listen(path, SOCK_SEQPACKET);
 }
 
 int memif_sock_connect(const char *path)
 {
-	struct sockaddr_un addr;
-	int sock = unix_socket(path, &addr);
-	int rc;
-
-	if (sock < 0)
-		return sock;
-	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		rc = -errno;
-		close(sock);
-		return rc;
-	}
-	return sock;
+	return unix_sock_connect(path, SOCK_SEQPACKET);
 }
 
 int memif_sock_send(int sock, const struct memif_msg *msg, int passed)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)msg, .iov_len = sizeof(*msg)};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-
-	if (passed >= 0) {
-		control.head.cmsg_level = SOL_SOCKET;
-		control.head.cmsg_type = SCM_RIGHTS;
-		control.head.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.head), &passed, sizeof(int));
-		mh.msg_control = &control;
-		mh.msg_controllen = sizeof(control);
-	}
-	do {
-		n = sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	return unix_sock_send(sock, msg, sizeof(*msg), passed);
 }
 
 int memif_sock_recv(int sock, struct memif_msg *msg, int *passed)
 {
-	/*
-	 * Room for all that the kernel can deliver: what did not fit would be closed by the kernel, but then nobody could tell
-	 * two from one.
-	 */
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(SCM_MAX_FDS * sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	unsigned n_fds = 0;
-	int rc = 0, fd;
+	unsigned n_fds;
 	ssize_t n;
 
 	*passed = -1;
-	do {
-		n = recvmsg(sock, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : -ECONNRESET;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&mh); c; c = CMSG_NXTHDR(&mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t off = 0; CMSG_LEN(off + sizeof(int)) <= c->cmsg_len; off += sizeof(int)) {
-			memcpy(&fd, CMSG_DATA(c) + off, sizeof(int));
-			if (n_fds++ == 0)
-				*passed = fd;
-			else
-				close(fd);
-		}
-	}
-	if (n == 0)
-		rc = -ECONNRESET;
-	else if (n != sizeof(*msg) || (mh.msg_flags & MSG_TRUNC))
-		rc = -EMSGSIZE;
-	else if (n_fds > 1 || (mh.msg_flags & MSG_CTRUNC))
-		rc = -E2BIG;
-	if (rc < 0 && *passed >= 0) {
+	n = unix_sock_recv(sock, msg, sizeof(*msg), passed, 1, &n_fds);
+	if (n == sizeof(*msg) || n == -EAGAIN || n == -ECONNRESET || n == -E2BIG)
+		return n < 0 ? (int)n : 0;
+	if (n_fds) {
 		close(*passed);
 		*passed = -1;
 	}
-	return rc;
+	return n == 0 ? -ECONNRESET : -EMSGSIZE;
 }

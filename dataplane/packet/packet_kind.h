@@ -16,7 +16,7 @@
  *    control thread  <-------------- rtnetlink: link up, down, gone, back
  *
  * Files: packet_kind.c the row and the port's life, packet_link.c the netdev, packet_socket.c the sockets, packet_rx.c and
- * packet_tx.c the bursts, packet_vnet.c the translation of offload requests, packet_probe.c what this kernel can do.
+ * packet_tx.c the bursts, vnet.c the translation of offload requests, packet_probe.c what this kernel can do.
  *
  * Why not DPDK's af_packet driver. It ignores partial checksums and segmentation (TP_STATUS_CSUMNOTREADY, and 64 KB frames cut
  * to a slot and delivered as if whole), so UDP and TCP from a veth arrive broken; it never asks the kernel what it dropped; its
@@ -49,7 +49,7 @@
  * TPID is put back into the bytes here. What we send has its tags in the bytes; the kernel takes that with checksum and
  * segmentation requests too, with one tag and with two (see caps in packet_kind.c).
  *
- * Offload requests: packet_vnet.h.
+ * Offload requests: vnet.h.
  *
  * MTU. The port's MTU must be carried by the netdev with two VLAN tags on top: packet sockets refuse a frame longer than the
  * netdev's MTU, and forgive 4 bytes only if the outermost tag is 0x8100. So the netdev is raised to the port's MTU + 8 if it is

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 
 #include "packet/packet.h"
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define DATAGRAM 64
 #define HEADERS	 (ETH_HLEN + 20 + 8)

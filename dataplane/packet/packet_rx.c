@@ -9,7 +9,7 @@
 #include <sys/uio.h>
 
 #include "packet/packet.h"
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define MAX_SEGS   64 /* of the longest frame, with buffers of 1 KiB or more */
 #define IDLE_WAKES 32
@@ -175,7 +175,7 @@ static struct rte_mbuf *take(struct packet_rxq *q, const struct tpacket2_hdr *h,
 	}
 	if (unlikely(!m))
 		return NULL;
-	if (unlikely(packet_vnet_to_mbuf(&vh, m)) || (status & TP_STATUS_VLAN_VALID && !give_tag(m, h, status))) {
+	if (unlikely(vnet_to_mbuf(&vh, m)) || (status & TP_STATUS_VLAN_VALID && !give_tag(m, h, status))) {
 		count(&q->malformed);
 		rte_pktmbuf_free(m);
 		return NULL;

@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 
 #include "packet/packet.h"
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define MAX_IOV 1024 /* of a batch, and of a frame (the kernel's UIO_MAXIOV) */
 
@@ -15,7 +15,7 @@
 struct packet_tx_batch {
 	struct mmsghdr msgs[PACKET_TX_BATCH];
 	struct virtio_net_hdr vnet[PACKET_TX_BATCH];
-	uint8_t heads[PACKET_TX_BATCH][PACKET_VNET_MAX_HEAD];
+	uint8_t heads[PACKET_TX_BATCH][VNET_MAX_HEAD];
 	struct iovec iov[MAX_IOV];
 };
 
@@ -54,7 +54,7 @@ static int describe(struct packet_tx_batch *b, unsigned i, unsigned at, const st
 
 	if (at + m->nb_segs + 2 > MAX_IOV)
 		return m->nb_segs + 2 > MAX_IOV ? -EINVAL : 0;
-	if (packet_vnet_from_mbuf(m, &b->vnet[i], &edit, &value))
+	if (vnet_from_mbuf(m, &b->vnet[i], &edit, &value))
 		return -EINVAL;
 	iov[0] = (struct iovec){&b->vnet[i], sizeof(b->vnet[i])};
 	if (unlikely(edit)) {

@@ -22,7 +22,7 @@
 #include <rte_eal.h>
 
 #include "log.h"
-#include "memif/memif_bell.h"
+#include "bell.h"
 #include "memif/memif_kind.h"
 #include "memif/memif_proto.h"
 #include "memif/memif_sock.h"
@@ -88,7 +88,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	snprintf(path, sizeof(path), "/tmp/memif_fuzz.%d.sock", getpid());
 	dp_log_sink(quiet);
 	fd = eventfd(0, 0);
-	memif_bell_ring(fd); /* opens at its first use what it keeps open */
+	bell_ring(fd); /* opens at its first use what it keeps open */
 	close(fd);
 	return 0;
 }

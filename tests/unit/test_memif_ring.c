@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "memif/memif_guard.h"
+#include "guard.h"
 
 static struct kind_port server;
 static struct peer peer;
@@ -364,7 +364,7 @@ static void fault_that_is_not_a_peers_kills_as_ever(void **state)
 
 	if (child == 0) {
 		signal(SIGBUS, SIG_DFL); /* cmocka has a handler of its own */
-		memif_guard_add(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, loop_fd);
+		guard_add(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096, loop_fd);
 		if (ftruncate(soft, 0) == 0)
 			mine[0] = 1;
 		_exit(0);

@@ -41,7 +41,7 @@
 #include "kind.h"
 #include "packet/packet.h"
 #include "packet/packet_kind.h"
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define RIG_BUFFERS  4095
 #define RIG_TYPE     0x88b5 /* local experimental */

@@ -10,7 +10,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define TCP_CSUM_OFFSET	 offsetof(struct rte_tcp_hdr, cksum)
 #define UDP_CSUM_OFFSET	 offsetof(struct rte_udp_hdr, dgram_cksum)
@@ -84,7 +84,7 @@ static bool parse(const struct rte_mbuf *m, struct heads *h)
 		return false;
 	memset(h, 0, sizeof(*h));
 	for (type = get16(p + 12); is_tag(type); at += RTE_VLAN_HLEN) {
-		if (at + RTE_VLAN_HLEN > RTE_MIN(len, (uint32_t)PACKET_VNET_MAX_L2))
+		if (at + RTE_VLAN_HLEN > RTE_MIN(len, (uint32_t)VNET_MAX_L2))
 			return false;
 		type = get16(p + at + 2);
 	}
@@ -280,7 +280,7 @@ static int request_segments(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 	request_csum(m, &h, l4_len);
 	if (payload <= vh->gso_size)
 		return 0;
-	if (udp ? payload > (uint32_t)vh->gso_size * PACKET_VNET_MAX_UDP_SEGS : vh->gso_size < PACKET_VNET_MIN_TCP_SEG)
+	if (udp ? payload > (uint32_t)vh->gso_size * VNET_MAX_UDP_SEGS : vh->gso_size < VNET_MIN_TCP_SEG)
 		return -EINVAL;
 	m->tso_segsz = vh->gso_size;
 	m->ol_flags |= udp ? RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
@@ -289,7 +289,7 @@ static int request_segments(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 	return 0;
 }
 
-int packet_vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
+int vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 {
 	uint32_t start = vh->csum_start, l4_len, offset;
 	struct heads h;
@@ -307,7 +307,7 @@ int packet_vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 	return complete(m, start, vh->csum_offset);
 }
 
-int packet_vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, uint32_t *edit, uint16_t *value)
+int vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, uint32_t *edit, uint16_t *value)
 {
 	bool tso = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG, uso = m->ol_flags & RTE_MBUF_F_TX_UDP_SEG;
 	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef DATAPLANE_PACKET_VNET_H
-#define DATAPLANE_PACKET_VNET_H
+#ifndef DATAPLANE_VNET_H
+#define DATAPLANE_VNET_H
 
 /*
  * Offload requests: the kernel's vnet header on one side, DPDK's mbuf request on the other.
@@ -34,13 +34,13 @@
  * Smallest TCP segment taken: Linux's smallest MSS, 48, with all 40 bytes of options in use. Smaller is a way to have us make
  * 65,536 frames of one; newer kernels raise it to the same number themselves.
  */
-#define PACKET_VNET_MIN_TCP_SEG 8
+#define VNET_MIN_TCP_SEG 8
 /* Datagrams made of one request, as in Linux (UDP_MAX_SEGMENTS). */
-#define PACKET_VNET_MAX_UDP_SEGS 128
+#define VNET_MAX_UDP_SEGS 128
 /* Longest l2_len made: Ethernet and 26 tags. The field has 7 bits, and a tag may still be added. */
-#define PACKET_VNET_MAX_L2 118
+#define VNET_MAX_L2 118
 /* Longest header in front of the payload that a request can name: the widths of l2_len, l3_len, l4_len. */
-#define PACKET_VNET_MAX_HEAD (127 + 511 + 255)
+#define VNET_MAX_HEAD (127 + 511 + 255)
 
 /*
  * Write the header's request into the mbuf, which is ours alone, complete, and without offload flags. The headers must lie in
@@ -48,7 +48,7 @@
  *
  * Any worker. 0, or -EINVAL: malformed.
  */
-int packet_vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m);
+int vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m);
 
 /*
  * The vnet header for a frame to send. *edit becomes 0, or the offset of the 16-bit checksum field whose value must be *value
@@ -56,6 +56,6 @@ int packet_vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m);
  *
  * Any worker. 0, or -EINVAL: a request that lies outside the frame or that the kernel cannot be given.
  */
-int packet_vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, uint32_t *edit, uint16_t *value);
+int vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, uint32_t *edit, uint16_t *value);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef DATAPLANE_MEMIF_GUARD_H
-#define DATAPLANE_MEMIF_GUARD_H
+#ifndef DATAPLANE_GUARD_H
+#define DATAPLANE_GUARD_H
 
 /*
  * Living through the loss of a file that is mapped.
@@ -17,22 +17,22 @@
  *
  * The table only grows by blocks and is never freed, so the handler may walk it at any moment; entries are reused.
  *
- * Control thread, but for memif_guard_hit() (any thread) and the handler itself.
+ * Control thread, but for guard_hit() (any thread) and the handler itself.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct memif_guard;
+struct guard;
 
 /*
  * Guard [addr, addr + len), a mapping of whole pages. `alarm_fd` is an eventfd that gets a 1 when it is hit. NULL: out of
  * memory.
  */
-struct memif_guard *memif_guard_add(void *addr, size_t len, int alarm_fd);
+struct guard *guard_add(void *addr, size_t len, int alarm_fd);
 /* Before the mapping goes. No thread touches it any more. */
-void memif_guard_del(struct memif_guard *g);
+void guard_del(struct guard *g);
 /* Was the mapping lost? */
-bool memif_guard_hit(const struct memif_guard *g);
+bool guard_hit(const struct guard *g);
 
 #endif

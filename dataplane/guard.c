@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memif_guard.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 
 #define BLOCK 64 /* entries */
 
-struct memif_guard {
+struct guard {
 	_Atomic uintptr_t start; /* 0: free. Stored last when made, first when deleted */
 	size_t len;
 	int alarm_fd;
@@ -19,7 +19,7 @@ struct memif_guard {
 };
 
 struct block {
-	struct memif_guard entry[BLOCK];
+	struct guard entry[BLOCK];
 	_Atomic(struct block *) next;
 };
 
@@ -33,7 +33,7 @@ static bool guard_catch(uintptr_t addr)
 
 	for (struct block *b = &first; b; b = atomic_load_explicit(&b->next, memory_order_acquire)) {
 		for (unsigned i = 0; i < BLOCK; i++) {
-			struct memif_guard *g = &b->entry[i];
+			struct guard *g = &b->entry[i];
 			uintptr_t start = atomic_load_explicit(&g->start, memory_order_acquire);
 
 			if (!start || addr < start || addr - start >= g->len)
@@ -84,7 +84,7 @@ static void install(void)
 	}
 }
 
-struct memif_guard *memif_guard_add(void *addr, size_t len, int alarm_fd)
+struct guard *guard_add(void *addr, size_t len, int alarm_fd)
 {
 	struct block *b = &first;
 
@@ -93,7 +93,7 @@ struct memif_guard *memif_guard_add(void *addr, size_t len, int alarm_fd)
 		struct block *next;
 
 		for (unsigned i = 0; i < BLOCK; i++) {
-			struct memif_guard *g = &b->entry[i];
+			struct guard *g = &b->entry[i];
 
 			if (atomic_load_explicit(&g->start, memory_order_relaxed))
 				continue;
@@ -114,12 +114,12 @@ struct memif_guard *memif_guard_add(void *addr, size_t len, int alarm_fd)
 	}
 }
 
-void memif_guard_del(struct memif_guard *g)
+void guard_del(struct guard *g)
 {
 	atomic_store_explicit(&g->start, 0, memory_order_release);
 }
 
-bool memif_guard_hit(const struct memif_guard *g)
+bool guard_hit(const struct guard *g)
 {
 	return atomic_load_explicit(&g->hit, memory_order_acquire);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef DATAPLANE_MEMIF_BELL_H
-#define DATAPLANE_MEMIF_BELL_H
+#ifndef DATAPLANE_BELL_H
+#define DATAPLANE_BELL_H
 
 /*
  * Writing to an eventfd that somebody else also holds, without ever waiting.
@@ -19,8 +19,8 @@
 #include <stdbool.h>
 
 /* Is the descriptor an eventfd? Anything else is refused as a bell: a write to it could do anything. Any thread. */
-bool memif_bell_is(int fd);
+bool bell_is(int fd);
 /* Add 1 to the eventfd. Never blocks. Any thread. */
-void memif_bell_ring(int fd);
+void bell_ring(int fd);
 
 #endif

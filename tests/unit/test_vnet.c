@@ -18,7 +18,7 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
-#include "packet/packet_vnet.h"
+#include "vnet.h"
 
 #define CSUM VIRTIO_NET_HDR_F_NEEDS_CSUM
 #define GSO4 VIRTIO_NET_HDR_GSO_TCPV4
@@ -188,7 +188,7 @@ static void no_request_leaves_the_frame_alone(void **state)
 
 	tcp4(&f, 0, 100);
 	m = mbuf_of(&f, 2048);
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 	assert_int_equal(m->ol_flags, 0);
 	bytes_of(m, &g);
 	assert_memory_equal(f.b, g.b, f.len);
@@ -203,7 +203,7 @@ static void expect_request(struct virtio_net_hdr vh, uint64_t flags, uint32_t l2
 	uint16_t value, field;
 	uint32_t edit;
 
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 	assert_true(m->ol_flags == flags);
 	assert_int_equal(m->l2_len, l2);
 	assert_int_equal(m->l3_len, l3);
@@ -211,7 +211,7 @@ static void expect_request(struct virtio_net_hdr vh, uint64_t flags, uint32_t l2
 	if (segsz)
 		assert_int_equal(m->tso_segsz, segsz);
 
-	assert_int_equal(packet_vnet_from_mbuf(m, &back, &edit, &value), 0);
+	assert_int_equal(vnet_from_mbuf(m, &back, &edit, &value), 0);
 	assert_int_equal(back.flags, CSUM);
 	assert_int_equal(back.gso_type, vh.gso_type);
 	assert_int_equal(back.csum_start, vh.csum_start);
@@ -289,7 +289,7 @@ static void segmented_tcp_holds_the_pseudo_sum_as_dpdk_writes_it(void **state)
 	tcp4(&f, 0, 65000);
 	m = mbuf_of(&f, 2048);
 	vh = gso(GSO4, f.l4, 16, 1448);
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 	memcpy(&field, rte_pktmbuf_mtod_offset(m, void *, f.l4 + 16), 2);
 	assert_int_equal(field, rte_ipv4_phdr_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), m->ol_flags));
 	rte_pktmbuf_free(m);
@@ -317,7 +317,7 @@ static void segmented_frames_of_both_schools_go_out_right(void **state)
 		m->l4_len = udp_seg ? 8 : 20;
 		m->tso_segsz = 2;
 		m->ol_flags = RTE_MBUF_F_TX_IPV4 | (udp_seg ? RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG);
-		assert_int_equal(packet_vnet_from_mbuf(m, &vh, &edit, &value), 0);
+		assert_int_equal(vnet_from_mbuf(m, &vh, &edit, &value), 0);
 		assert_int_equal(value, want);
 		rte_pktmbuf_free(m);
 	}
@@ -337,8 +337,8 @@ static void segmentation_of_a_finished_checksum_gets_its_pseudo_sum(void **state
 	m = mbuf_of(&f, 2048);
 	vh = gso(GSO4, 0, 0, 1448);
 	vh.flags = 0;
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
-	assert_int_equal(packet_vnet_from_mbuf(m, &back, &edit, &value), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_from_mbuf(m, &back, &edit, &value), 0);
 	assert_int_equal(value, want);
 	assert_int_equal(back.csum_start, f.l4);
 	rte_pktmbuf_free(m);
@@ -350,7 +350,7 @@ static void one_segment_is_only_a_checksum(void **state)
 	struct rte_mbuf *m = mbuf_of(&f, 2048);
 	struct virtio_net_hdr vh = gso(GSO4, f.l4, 16, 1448);
 
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 	assert_true(m->ol_flags == (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM));
 	bytes_of(m, &g);
 	assert_memory_equal(f.b, g.b, f.len);
@@ -368,7 +368,7 @@ static void expect_completed(uint32_t start, uint16_t offset, uint32_t room)
 
 	memcpy(&before, f.b + start + offset, 2);
 	sum = ~rte_raw_cksum(f.b + start, f.len - start);
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+	assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 	assert_true(m->ol_flags == 0);
 	bytes_of(m, &g);
 	memcpy(&after, g.b + start + offset, 2);
@@ -429,7 +429,7 @@ static void sctp_gets_its_crc32c(void **state)
 		f.b[f.l4 + 8] = 0x55; /* whatever stood in the field must not count */
 		m = mbuf_of(&f, room);
 		vh = csum_at(f.l4, 8);
-		assert_int_equal(packet_vnet_to_mbuf(&vh, m), 0);
+		assert_int_equal(vnet_to_mbuf(&vh, m), 0);
 		assert_true(m->ol_flags == 0);
 		bytes_of(m, &g);
 		memcpy(&crc, g.b + f.l4 + 8, 4);
@@ -444,7 +444,7 @@ static void expect_malformed(struct virtio_net_hdr vh)
 {
 	struct rte_mbuf *m = mbuf_of(&f, 2048);
 
-	assert_int_equal(packet_vnet_to_mbuf(&vh, m), -EINVAL);
+	assert_int_equal(vnet_to_mbuf(&vh, m), -EINVAL);
 	rte_pktmbuf_free(m);
 }
 
@@ -464,7 +464,7 @@ static void segmentation_of_what_is_not_that_is_malformed(void **state)
 {
 	tcp4(&f, 0, 5000);
 	expect_malformed(gso(GSO4, f.l4, 16, 0));
-	expect_malformed(gso(GSO4, f.l4, 16, PACKET_VNET_MIN_TCP_SEG - 1));
+	expect_malformed(gso(GSO4, f.l4, 16, VNET_MIN_TCP_SEG - 1));
 	expect_malformed(gso(GSO4, f.l4, 6, 1448));
 	expect_malformed(gso(GSO4, f.l4 + 2, 16, 1448));
 	expect_malformed(gso(GSO4, f.l4 + 4000, 16, 1448));
@@ -566,7 +566,7 @@ static void requests_to_send_are_checked(void **state)
 		m->l3_len = bad[i].l3;
 		m->l4_len = bad[i].l4;
 		m->tso_segsz = bad[i].segsz;
-		assert_int_equal(packet_vnet_from_mbuf(m, &vh, &edit, &value), -EINVAL);
+		assert_int_equal(vnet_from_mbuf(m, &vh, &edit, &value), -EINVAL);
 		rte_pktmbuf_free(m);
 	}
 }
@@ -607,14 +607,14 @@ static void whatever_comes_out_lies_inside_the_frame(void **state)
 		if (random() % 4 == 0)
 			f.len = random() % (f.len + 1);
 		m = mbuf_of(&f, 1024);
-		if (packet_vnet_to_mbuf(&vh, m)) {
+		if (vnet_to_mbuf(&vh, m)) {
 			refused++;
 		} else if (m->ol_flags) {
 			named++;
 			assert_true(m->ol_flags & (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6));
 			assert_true(m->l2_len >= 14 && m->l3_len >= 20 && m->l4_len >= 8);
 			assert_true((uint32_t)m->l2_len + m->l3_len + m->l4_len <= m->data_len);
-			assert_int_equal(packet_vnet_from_mbuf(m, &back, &edit, &value), 0);
+			assert_int_equal(vnet_from_mbuf(m, &back, &edit, &value), 0);
 		}
 		rte_pktmbuf_free(m);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memif_bell.h"
+#include "bell.h"
 
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -50,7 +50,7 @@ static void thread_init(void)
 	context = ctx;
 }
 
-bool memif_bell_is(int fd)
+bool bell_is(int fd)
 {
 	char path[40], name[40];
 	ssize_t n;
@@ -63,7 +63,7 @@ bool memif_bell_is(int fd)
 	return strcmp(name, "anon_inode:[eventfd]") == 0;
 }
 
-void memif_bell_ring(int fd)
+void bell_ring(int fd)
 {
 	if (!tried)
 		thread_init();
