@@ -314,6 +314,9 @@ int dp_port_state(struct dp *dp, const char *name, struct dp_port_state *out)
 	out->queues = p->kp.n_queues;
 	out->mtu = p->rt->mtu;
 	out->macs = fdb_count_port(dp->fdb, p->idx);
+	memset(&out->peer, 0, sizeof(out->peer));
+	if (p->kind->peer)
+		p->kind->peer((struct kind_port *)&p->kp, &out->peer);
 	return 0;
 }
 

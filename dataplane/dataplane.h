@@ -44,6 +44,7 @@
 #define DP_MAX_WORKERS	   32	/* worker cores of a node */
 #define DP_MAX_IPS	   16	/* addresses that a port may speak for */
 #define DP_MAX_STATIC_MACS 64	/* static FDB entries of one port */
+#define DP_MAX_FAULTS	   16	/* names of faults of a port's peer */
 #define DP_MTU_MIN	   68	/* RFC 791 */
 #define DP_MTU_MAX	   9216
 #define DP_MTU_DEFAULT	   1500
@@ -147,6 +148,7 @@ struct dp_port_conf {
 	char devargs[256]; /* nic: DPDK device arguments */
 	uint32_t id;	   /* memif: interface id on the socket */
 	bool client;	   /* memif: connect to the path rather than listen on it (role) */
+	bool server;	   /* vhost-user: listen on the path rather than connect to it */
 	char secret[25];   /* memif: shared secret, or "" */
 	uint16_t queues;   /* queue pairs wanted, 1-16; 0: one */
 	uint16_t ring;	   /* slots of a queue, power of two, 64-16384; 0: the kind's default */
@@ -198,6 +200,14 @@ struct dp_port_state {
 	uint16_t queues;  /* queue pairs in use */
 	uint16_t mtu;	  /* in force */
 	uint32_t macs;	  /* FDB entries that it holds, static ones too */
+	struct dp_port_peer {
+		uint64_t connects; /* connections that were made or taken */
+		unsigned n_faults; /* ways for a peer to be hung up on that this kind knows */
+		struct dp_port_fault {
+			const char *name; /* stable; static string */
+			uint64_t count;
+		} fault[DP_MAX_FAULTS];
+	} peer; /* kinds with a peer that connects (vhost-user) */
 };
 
 struct dp_port_stats {

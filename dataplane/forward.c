@@ -78,49 +78,109 @@ static __rte_noinline enum slc_drop admit_further(const struct port *in, const s
 	return why;
 }
 
-/* Receive and admit. Returns the number of frames received; b->n of them are alive. */
-static inline unsigned receive(struct worker *w, const struct rxq *q, const struct port_rt *rt, struct port_counters *c,
-			       struct burst *b)
+/* A burst that is being admitted. */
+struct admission {
+	const struct fdb *fdb;
+	const struct port *in;
+	const struct port_rt *rt;
+	struct port_counters *c;
+	struct burst *b;
+	struct vlan_frame untagged;
+	bool plain_port;
+	/* Runs of one flow are common, and their hashes already here. */
+	uint64_t last_src, last_dst, src_hash, dst_hash;
+	uint64_t bytes, asks; /* asks: which of b's frames carry a request, where that is not in an mbuf yet */
+	unsigned n;	      /* frames received */
+};
+
+static __rte_always_inline void admission_begin(struct admission *a, const struct worker *w, const struct rxq *q,
+						const struct port_rt *rt, struct port_counters *c, struct burst *b)
+{
+	const struct port *in = q->port;
+
+	*a = (struct admission){
+		.fdb = w->dp->fdb,
+		.in = in,
+		.rt = rt,
+		.c = c,
+		.b = b,
+		.untagged = vlan_untagged(&rt->vlan, 0),
+		.plain_port = !rt->vlan.refuses_untagged && !in->kp.partial_csum,
+		.last_src = UINT64_MAX,
+		.last_dst = UINT64_MAX,
+	};
+	b->n = 0;
+}
+
+/* Is there anything seldom about a frame's first 14 bytes? One branch for all of it: joined, it is always predicted. */
+static __rte_always_inline int seldom_head(uint64_t src, uint64_t dst, uint16_t type)
+{
+	return (int)(src & MAC_GROUP) | (int)((dst & MAC_RESERVED_BITS) == MAC_RESERVED) | (int)vlan_is_tpid(type);
+}
+
+/* Frame k of the burst has these addresses, in the VLAN of b->f[k]: its look-ups begin. */
+static __rte_always_inline void admission_note(struct admission *a, unsigned k, uint64_t src, uint64_t dst)
+{
+	struct burst *b = a->b;
+
+	src |= (uint64_t)b->f[k].vid << 48;
+	dst |= (uint64_t)b->f[k].vid << 48;
+	if (src != a->last_src) {
+		a->last_src = src;
+		a->src_hash = fdb_hash(a->fdb, src);
+		fdb_prefetch(a->fdb, a->src_hash);
+	}
+	if (dst != a->last_dst) {
+		a->last_dst = dst;
+		a->dst_hash = fdb_hash(a->fdb, dst);
+		fdb_prefetch(a->fdb, a->dst_hash);
+	}
+	b->src[k] = src;
+	b->dst[k] = dst;
+	b->src_hash[k] = a->src_hash;
+	b->dst_hash[k] = a->dst_hash;
+}
+
+static __rte_always_inline void admission_end(struct admission *a)
+{
+	a->c->rx_frames += a->n;
+	a->c->rx_bytes += a->bytes;
+}
+
+/* Receive and admit. b->n of the frames received are alive then. */
+static inline void receive(struct admission *a, const struct rxq *q)
 {
 	struct port *in = q->port;
-	const struct fdb *fdb = w->dp->fdb;
-	const struct vlan_frame untagged = vlan_untagged(&rt->vlan, 0);
-	const bool plain_port = !rt->vlan.refuses_untagged && !in->kp.partial_csum;
-	uint64_t bytes = 0, last_src = UINT64_MAX, last_dst = UINT64_MAX, src_hash = 0, dst_hash = 0;
+	struct burst *b = a->b;
 	struct rte_mbuf *received[WORKER_BURST];
-	unsigned n, k = 0;
+	unsigned k = 0;
 
-	n = in->kp.rx(CMM_LOAD_SHARED(in->kp.rxq[q->index]), received, WORKER_BURST);
-	b->n = 0;
-	if (n == 0)
-		return 0;
-	for (unsigned i = 0; i < n; i++)
+	a->n = in->kp.rx(CMM_LOAD_SHARED(in->kp.rxq[q->index]), received, WORKER_BURST);
+	for (unsigned i = 0; i < a->n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(received[i], void *));
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < a->n; i++) {
 		struct rte_mbuf *m = received[i];
 		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 		uint64_t src, dst;
 		uint16_t type;
 		int seldom;
 
-		bytes += m->pkt_len;
+		a->bytes += m->pkt_len;
 		/* Every buffer has these 14 bytes, whether the frame does or not; what they say counts only if it does. */
 		dst = load_mac(data);
 		src = load_mac(data + 6);
 		type = vlan_rd16(data + 12);
-		/* One branch for everything that is seldom: joined, it is always predicted. */
-		seldom = (int)!plain_port | (int)(m->data_len < 22) | (int)((m->ol_flags & FLAGS_WORK) != 0) |
-			 (int)(m->pkt_len > FRAME_MAX) | (int)(src & MAC_GROUP) | (int)((dst & MAC_RESERVED_BITS) == MAC_RESERVED) |
-			 (int)vlan_is_tpid(type);
+		seldom = (int)!a->plain_port | (int)(m->data_len < 22) | (int)((m->ol_flags & FLAGS_WORK) != 0) |
+			 (int)(m->pkt_len > FRAME_MAX) | seldom_head(src, dst, type);
 		if (likely(!seldom)) {
-			b->f[k] = untagged;
+			b->f[k] = a->untagged;
 			b->f[k].ethertype = type;
 		} else {
-			enum slc_drop why = admit_further(in, rt, m, &b->f[k]);
+			enum slc_drop why = admit_further(in, a->rt, m, &b->f[k]);
 
 			if (why != SLC_DROP_N) {
-				c->drops[why]++;
+				a->c->drops[why]++;
 				rte_pktmbuf_free(m);
 				continue;
 			}
@@ -129,29 +189,108 @@ static inline unsigned receive(struct worker *w, const struct rxq *q, const stru
 			src = load_mac(data + 6);
 		}
 		b->m[k] = m;
-		src |= (uint64_t)b->f[k].vid << 48;
-		dst |= (uint64_t)b->f[k].vid << 48;
-		/* Runs of one flow are common, and their hashes already here. */
-		if (src != last_src) {
-			last_src = src;
-			src_hash = fdb_hash(fdb, src);
-			fdb_prefetch(fdb, src_hash);
-		}
-		if (dst != last_dst) {
-			last_dst = dst;
-			dst_hash = fdb_hash(fdb, dst);
-			fdb_prefetch(fdb, dst_hash);
-		}
-		b->src[k] = src;
-		b->dst[k] = dst;
-		b->src_hash[k] = src_hash;
-		b->dst_hash[k] = dst_hash;
+		admission_note(a, k, src, dst);
 		k++;
 	}
 	b->n = k;
-	c->rx_frames += n;
-	c->rx_bytes += bytes;
-	return n;
+	if (a->n)
+		admission_end(a);
+}
+
+/* --- admission before the copy (kind.h) ----------------------------------------------------------------------------------- */
+
+static __rte_noinline enum slc_drop gate_further(const struct port_rt *rt, const uint8_t *head, uint32_t len, bool asks,
+						 struct vlan_frame *f)
+{
+	if (len < 14)
+		return SLC_DROP_RUNT;
+	if (len > FRAME_MAX && !asks)
+		return SLC_DROP_OVERSIZE;
+	if (head[6] & 1)
+		return SLC_DROP_SRC_MULTICAST;
+	if ((load_mac(head) & MAC_RESERVED_BITS) == MAC_RESERVED)
+		return SLC_DROP_RESERVED_DST;
+	return vlan_admit(&rt->vlan, head, len, f);
+}
+
+/* A struct kind_gate: what receive() does, with the heads alone. */
+static uint64_t gate(void *ctx, const uint8_t (*heads)[KIND_HEAD], const uint32_t *len, uint64_t asks, uint16_t n)
+{
+	struct admission *a = ctx, local = *a;
+	struct burst *b = a->b;
+	uint64_t wanted = 0;
+	unsigned k = b->n;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t dst = load_mac(heads[i]), src = load_mac(heads[i] + 6);
+		uint16_t type = vlan_rd16(heads[i] + 12);
+		int seldom = (int)!a->plain_port | (int)(len[i] < 22) | (int)(len[i] > FRAME_MAX) | (int)a->rt->down |
+			     seldom_head(src, dst, type);
+
+		local.bytes += len[i];
+		if (likely(!seldom)) {
+			b->f[k] = a->untagged;
+			b->f[k].ethertype = type;
+		} else {
+			enum slc_drop why = gate_further(a->rt, heads[i], len[i], asks >> i & 1, &b->f[k]);
+
+			if (why == SLC_DROP_N && a->rt->down)
+				why = SLC_DROP_RX_DOWN;
+			if (why != SLC_DROP_N) {
+				a->c->drops[why]++;
+				continue;
+			}
+		}
+		admission_note(&local, k, src, dst);
+		local.asks |= (asks >> i & 1) << k;
+		wanted |= 1ull << i;
+		k++;
+	}
+	local.n += n;
+	b->n = k;
+	*a = local;
+	return wanted;
+}
+
+static void burst_move(struct burst *b, unsigned to, unsigned from)
+{
+	b->m[to] = b->m[from];
+	b->f[to] = b->f[from];
+	b->src[to] = b->src[from];
+	b->dst[to] = b->dst[from];
+	b->src_hash[to] = b->src_hash[from];
+	b->dst_hash[to] = b->dst_hash[from];
+}
+
+/* Requests, which can only be judged in the frame; and frames that the kind lost after they were admitted. */
+static __rte_noinline void gated_settle(struct admission *a)
+{
+	struct burst *b = a->b;
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		if (!b->m[i])
+			continue;
+		if (offload_asks(b->m[i]) && offload_check(b->m[i]) < 0) {
+			a->c->drops[SLC_DROP_MALFORMED]++;
+			rte_pktmbuf_free(b->m[i]);
+			continue;
+		}
+		burst_move(b, k++, i);
+	}
+	b->n = k;
+}
+
+static inline void receive_gated(struct admission *a, const struct rxq *q)
+{
+	struct port *in = q->port;
+
+	in->kp.rx_gated(CMM_LOAD_SHARED(in->kp.rxq[q->index]), a->b->m, WORKER_BURST, gate, a);
+	if (a->n == 0)
+		return;
+	if (unlikely(a->asks))
+		gated_settle(a);
+	admission_end(a);
 }
 
 /* Drop the frames that have a reason; SLC_DROP_N keeps. */
@@ -165,13 +304,7 @@ static void keep(struct burst *b, const uint8_t *why, struct port_counters *c)
 			rte_pktmbuf_free(b->m[i]);
 			continue;
 		}
-		b->m[k] = b->m[i];
-		b->f[k] = b->f[i];
-		b->src[k] = b->src[i];
-		b->dst[k] = b->dst[i];
-		b->src_hash[k] = b->src_hash[i];
-		b->dst_hash[k] = b->dst_hash[i];
-		k++;
+		burst_move(b, k++, i);
 	}
 	b->n = k;
 }
@@ -321,16 +454,20 @@ unsigned forward_queue(struct worker *w, struct rxq *q)
 	struct port *in = q->port;
 	const struct port_rt *rt = rcu_dereference(in->rt);
 	struct port_counters *c = &in->counters[w->id];
+	struct admission a;
 	struct burst b;
-	unsigned n;
 
-	n = receive(w, q, rt, c, &b);
-	if (n == 0)
+	admission_begin(&a, w, q, rt, c, &b);
+	if (in->kp.rx_gated)
+		receive_gated(&a, q);
+	else
+		receive(&a, q);
+	if (a.n == 0)
 		return 0;
 	if (unlikely(rt->checks) && b.n)
 		check(w, rt, c, &b);
 	hear(w, in, c, &b);
 	dispatch(w, in, rt, c, &b);
 	egress_flush(w);
-	return n;
+	return a.n;
 }

@@ -5,12 +5,10 @@
 #include "ethdev.h"
 #include "memif/memif_kind.h"
 #include "packet/packet_kind.h"
-
-/* A row of the table that this build leaves open. */
-static const struct port_kind vhost_user_kind = {.name = "vhost-user"};
+#include "vhost/vhost_kind.h"
 
 static const struct port_kind *const rows[] = {
-	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_user_kind,
+	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind,
 };
 
 const struct port_kind *kind_at(unsigned i)

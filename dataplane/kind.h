@@ -58,6 +58,23 @@
 /* Same shape as DPDK's eth_rx_burst_t and eth_tx_burst_t. Worker. */
 typedef uint16_t (*kind_burst)(void *queue, struct rte_mbuf **frames, uint16_t n);
 
+/*
+ * Admission before the copy. A kind whose frames lie in somebody else's memory may ask, with the first bytes of each (copied: nobody
+ * changes them any more), which ones the switch wants; the others cost no mbuf. It is asked for every frame exactly once.
+ *
+ *      rx_gated(queue, frames, n, gate, ctx)
+ *          heads, lengths --> gate(ctx, ...) --> which are wanted --> mbufs, copies --> frames[]
+ *
+ * heads[i]: the first KIND_HEAD bytes, zeros behind the frame's end. len[i]: of the whole frame. Bit i of `asks`: it comes with an
+ * offload request. Returns a bit for each frame that is wanted; those that are not have been counted by the switch. n <= 64.
+ *
+ * frames[] holds the wanted frames in the order in which they were asked for; NULL for one that the kind then lost (and counted). What
+ * was looked at is what the frame gets. rx_gated returns how many, NULLs too, n at most. Worker.
+ */
+#define KIND_HEAD 32
+typedef uint64_t (*kind_gate)(void *ctx, const uint8_t (*heads)[KIND_HEAD], const uint32_t *len, uint64_t asks, uint16_t n);
+typedef uint16_t (*kind_gated_burst)(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate gate, void *ctx);
+
 /* What a peer or device can be left to do with a frame that we send: TX_* requests that it takes. */
 enum {
 	KIND_CAP_CSUM_L4 = 1 << 0,   /* completes TCP and UDP checksums (RTE_MBUF_F_TX_TCP_CKSUM, _UDP_CKSUM) */
@@ -83,6 +100,7 @@ struct kind_lost {
 struct kind_port {
 	uint16_t n_queues; /* queue pairs, 1..KIND_MAX_QUEUES */
 	kind_burst rx, tx;
+	kind_gated_burst rx_gated; /* instead of rx, or NULL */
 	void *rxq[KIND_MAX_QUEUES];
 	void *txq[KIND_MAX_QUEUES];
 	uint32_t caps; /* KIND_CAP_*; may change between kind_quiesce() calls (a guest negotiates) */
@@ -125,6 +143,8 @@ struct port_kind {
 	void (*rx_disarm)(struct kind_port *kp, uint16_t q);
 	/* Sum up what the port lost. Control thread, while workers run. */
 	void (*lost)(struct kind_port *kp, struct kind_lost *out);
+	/* What became of those who connected. *out is zero. Control thread. NULL: nobody connects. */
+	void (*peer)(struct kind_port *kp, struct dp_port_peer *out);
 };
 
 /* The row of that name, or NULL. A row whose open is NULL is a kind that this build does not have yet. */

@@ -74,6 +74,7 @@ static int check_kind_attributes(const struct dp_port_conf *c, struct dp_error *
 		{c->path[0], memif || vhost, "path"}, {c->ifname[0], !memif && !vhost && !nic, "ifname"},
 		{c->devargs[0], nic, "devargs"},      {c->id != 0, memif, "id"},
 		{c->client, memif, "role"},	      {c->secret[0], memif, "secret"},
+		{c->server, vhost, "server"},
 	};
 
 	for (unsigned i = 0; i < RTE_DIM(rules); i++) {
@@ -90,8 +91,8 @@ int port_conf_check(struct dp_port_conf *c, struct dp_error *err)
 	int r;
 
 	if (!kind)
-		return dp_fail(err, -EINVAL, "bad-value", "kind", "af-packet, af-xdp, tap, memif or nic", "kind %s: unknown",
-			       c->kind);
+		return dp_fail(err, -EINVAL, "bad-value", "kind", "vhost-user, memif, af-packet, af-xdp, tap or nic",
+			       "kind %s: unknown", c->kind);
 	if (!kind->open)
 		return dp_fail(err, -ENOTSUP, "not-supported", "kind", NULL, "kind %s: not in this build", c->kind);
 	if (!c->mtu)
@@ -125,6 +126,7 @@ int port_conf_check_change(const struct dp_port_conf *o, const struct dp_port_co
 		{strcmp(o->secret, n->secret) != 0, "secret"},
 		{o->id != n->id, "id"},
 		{o->client != n->client, "role"},
+		{o->server != n->server, "server"},
 		{o->queues != n->queues, "queues"},
 		{o->ring != n->ring, "ring"},
 	};

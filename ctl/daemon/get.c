@@ -29,15 +29,30 @@ static json_t *vlan_state(struct ctl *ctl, const struct object *o)
 	return json_pack("{s:I, s:I}", "macs", (json_int_t)state.macs, "members", (json_int_t)state.members);
 }
 
+/* Who connected, and who was hung up on and why: only faults that happened. */
+static json_t *peer_state(const struct dp_port_peer *peer)
+{
+	json_t *faults = json_object();
+
+	for (unsigned i = 0; i < peer->n_faults; i++)
+		if (peer->fault[i].count)
+			json_object_set_new(faults, peer->fault[i].name, json_integer((json_int_t)peer->fault[i].count));
+	return json_pack("{s:I, s:o}", "connects", (json_int_t)peer->connects, "faults", faults);
+}
+
 static json_t *port_state(struct ctl *ctl, const struct object *o)
 {
 	struct dp_port_state state = {0};
+	json_t *json;
 
 	if (dp_port_state(ctl->dp, o->name, &state) < 0)
 		return json_object();
-	return json_pack("{s:s, s:s, s:i, s:i, s:I}", "link", state.link_up ? "up" : "down", "wake",
+	json = json_pack("{s:s, s:s, s:i, s:i, s:I}", "link", state.link_up ? "up" : "down", "wake",
 			 state.wake ? state.wake : "timer", "queues", state.queues, "mtu", state.mtu, "macs",
 			 (json_int_t)state.macs);
+	if (json && state.peer.n_faults)
+		json_object_set_new(json, "peer", peer_state(&state.peer));
+	return json;
 }
 
 static const struct {

@@ -43,6 +43,8 @@ static const struct schema_attr attrs[] = {
 	{"id", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(id), .max = ID_MAX, .doc = "memif: interface id on the socket"},
 	{"role", SCHEMA_ENUM, .flags = SCHEMA_FIXED, AT(client), .choices = roles,
 	 .doc = "memif: listen on the path, or connect to it"},
+	{"server", SCHEMA_BOOL, .flags = SCHEMA_FIXED, AT(server),
+	 .doc = "vhost-user: listen on the path, rather than connect to the guest's socket"},
 	{"secret", SCHEMA_STRING, .flags = SCHEMA_FIXED | SCHEMA_SECRET, AT(secret), .doc = "memif: shared secret"},
 	{"queues", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(queues), .min = 1, .max = QUEUES_MAX,
 	 .doc = "queue pairs wanted; without: one"},

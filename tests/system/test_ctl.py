@@ -97,7 +97,7 @@ def test_it_ends_as_the_contract_says(t):
         _ends(node, USAGE, *args, says=says)
     _ends(node, REFUSED, *port, "vlan=100", says="100")
     _ends(node, REFUSED, "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
-    _ends(node, REFUSED, "port", "add", "p", "kind=vhost-user", "path=/run/vm1.sock", says="vhost-user")
+    _ends(node, REFUSED, "port", "add", "p", "kind=vhost", "path=/run/vm1.sock", says="vhost")
     _ends(node, REFUSED, "port", "set", "none-such", "mtu=1500", says="none-such")
     _ends(node, REFUSED, "port", "show", "none-such", says="none-such")
     assert node.call("get")["objects"] == []

@@ -190,7 +190,11 @@ static void impossible_configurations_name_the_attribute(void **state)
 		struct dp_port_conf conf;
 	} cases[] = {
 		{"kind", {.name = "p", .kind = "carrier-pigeon"}},
-		{"kind", {.name = "p", .kind = "vhost-user", .path = "/run/x"}},
+		{"kind", {.name = "p", .kind = "vhost", .path = "/run/x"}},
+		{"path", {.name = "p", .kind = "vhost-user", .vlan_mode = DP_VLAN_TRUNK}},
+		{"ring", {.name = "p", .kind = "vhost-user", .path = "/run/x", .vlan_mode = DP_VLAN_TRUNK, .ring = 256}},
+		{"role", {.name = "p", .kind = "vhost-user", .path = "/run/x", .vlan_mode = DP_VLAN_TRUNK, .client = true}},
+		{"server", {.name = "p", .kind = "memif", .path = "/run/x", .vlan_mode = DP_VLAN_TRUNK, .server = true}},
 		{"ifname", {.name = "p", .kind = "af-packet", .vlan = 5}},
 		{"devargs", {.name = "p", .kind = "nic", .vlan = 5}},
 		{"path", {.name = "p", .kind = "nic", .devargs = "net_null9", .path = "/x"}},

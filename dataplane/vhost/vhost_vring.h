@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATAPLANE_VHOST_VRING_H
+#define DATAPLANE_VHOST_VRING_H
+
+/*
+ * Starting and stopping a device's rings. Sets of rings are given as bits. Control thread; for vhost_dev.c.
+ */
+
+#include "vhost_dev.h"
+
+#define VRINGS_ALL UINT32_MAX
+
+/*
+ * Start those of `rings` that do not run and have all that they need; the others are left alone. 0, or a fault + 1 with *why: a ring that
+ * has all cannot run; those before it do.
+ */
+int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why);
+/* Stop those of `rings` that run, and return which they were. When it returns no worker is in them. */
+uint32_t vrings_stop(struct vhost_dev *d, uint32_t rings);
+/* Stop one ring that runs; returns where it ended. */
+uint16_t vring_stop_at(struct vhost_dev *d, unsigned ring);
+
+/* Forget what was told about a stopped ring, and close its eventfds. */
+void vring_forget(struct vhost_vring *v);
+
+#endif
