@@ -19,7 +19,7 @@ struct event_source {
 };
 
 struct kind_timer {
-	LIST_ENTRY(kind_timer) link;
+	TAILQ_ENTRY(kind_timer) link;
 	uint64_t due_ns;
 	bool dead;
 	void (*cb)(void *arg);
@@ -38,8 +38,11 @@ int events_init(struct events *e)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
 
-	LIST_INIT(&e->sources);
-	LIST_INIT(&e->timers);
+	LIST_INIT(&e->dead_sources);
+	TAILQ_INIT(&e->timers);
+	TAILQ_INIT(&e->dead_timers);
+	e->by_fd = NULL;
+	e->n_fds = 0;
 	e->dispatching = 0;
 	e->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (e->epfd < 0)
@@ -60,53 +63,57 @@ int events_init(struct events *e)
 /* Free what was removed; only when no callback is on the stack. */
 static void sweep(struct events *e)
 {
-	struct event_source *s, *s_next;
-	struct kind_timer *t, *t_next;
+	struct event_source *s;
+	struct kind_timer *t;
 
-	for (s = LIST_FIRST(&e->sources); s; s = s_next) {
-		s_next = LIST_NEXT(s, link);
-		if (s->dead) {
-			LIST_REMOVE(s, link);
-			free(s);
-		}
+	while ((s = LIST_FIRST(&e->dead_sources))) {
+		LIST_REMOVE(s, link);
+		free(s);
 	}
-	for (t = LIST_FIRST(&e->timers); t; t = t_next) {
-		t_next = LIST_NEXT(t, link);
-		if (t->dead) {
-			LIST_REMOVE(t, link);
-			free(t);
-		}
+	while ((t = TAILQ_FIRST(&e->dead_timers))) {
+		TAILQ_REMOVE(&e->dead_timers, t, link);
+		free(t);
 	}
+}
+
+static void source_die(struct events *e, struct event_source *s)
+{
+	s->dead = true;
+	e->by_fd[s->fd] = NULL;
+	LIST_INSERT_HEAD(&e->dead_sources, s, link);
+}
+
+static void timer_die(struct events *e, struct kind_timer *t)
+{
+	t->dead = true;
+	TAILQ_REMOVE(&e->timers, t, link);
+	TAILQ_INSERT_TAIL(&e->dead_timers, t, link);
 }
 
 void events_fini(struct events *e)
 {
-	struct event_source *s;
 	struct kind_timer *t;
 
-	LIST_FOREACH (s, &e->sources, link)
-		s->dead = true;
-	LIST_FOREACH (t, &e->timers, link)
-		t->dead = true;
+	for (unsigned fd = 0; fd < e->n_fds; fd++) {
+		if (e->by_fd[fd])
+			source_die(e, e->by_fd[fd]);
+	}
+	while ((t = TAILQ_FIRST(&e->timers)))
+		timer_die(e, t);
 	sweep(e);
+	free(e->by_fd);
 	close(e->timer_fd);
 	close(e->epfd);
 }
 
 static void arm(struct events *e)
 {
+	const struct kind_timer *first = TAILQ_FIRST(&e->timers);
 	struct itimerspec its = {0};
-	struct kind_timer *t;
-	uint64_t due = UINT64_MAX;
 
-	/* The analyzer loses track of sweep(), which unlinks what it frees. */
-	LIST_FOREACH (t, &e->timers, link) {
-		if (!t->dead && t->due_ns < due) /* NOLINT(clang-analyzer-unix.Malloc) */
-			due = t->due_ns;
-	}
-	if (due != UINT64_MAX) {
-		its.it_value.tv_sec = due / 1000000000ull;
-		its.it_value.tv_nsec = due % 1000000000ull;
+	if (first) {
+		its.it_value.tv_sec = first->due_ns / 1000000000ull;
+		its.it_value.tv_nsec = first->due_ns % 1000000000ull;
 	}
 	timerfd_settime(e->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
 }
@@ -118,12 +125,10 @@ static void run_timers(struct events *e)
 
 	if (read(e->timer_fd, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
 		return;
-	/* A timer that a callback makes is put at the front, so it is not seen in this pass: no callback can keep the loop here. */
-	LIST_FOREACH (t, &e->timers, link) {
-		if (!t->dead && t->due_ns <= now) {
-			t->dead = true;
-			t->cb(t->arg);
-		}
+	/* What a callback makes is due later than `now`, so no callback can keep the loop here. */
+	while ((t = TAILQ_FIRST(&e->timers)) && t->due_ns <= now) {
+		timer_die(e, t);
+		t->cb(t->arg);
 	}
 }
 
@@ -146,35 +151,50 @@ void events_dispatch(struct events *e)
 	arm(e);
 }
 
+/* Room for the descriptor in by_fd[]. */
+static int fd_room(struct events *e, int fd)
+{
+	unsigned n = e->n_fds ? e->n_fds : 64;
+	struct event_source **by_fd;
+
+	while (n <= (unsigned)fd)
+		n *= 2;
+	if (n == e->n_fds)
+		return 0;
+	by_fd = realloc(e->by_fd, n * sizeof(struct event_source *));
+	if (!by_fd)
+		return -ENOMEM;
+	memset(by_fd + e->n_fds, 0, (n - e->n_fds) * sizeof(struct event_source *));
+	e->by_fd = by_fd;
+	e->n_fds = n;
+	return 0;
+}
+
 int events_watch(struct events *e, int fd, uint32_t mask, void (*cb)(void *, uint32_t), void *arg)
 {
 	struct event_source *s = calloc(1, sizeof(*s));
 	struct epoll_event ev = {.events = mask, .data.ptr = s};
+	int r = s ? fd_room(e, fd) : -ENOMEM;
 
-	if (!s)
-		return -ENOMEM;
+	if (r < 0)
+		goto fail;
 	s->fd = fd;
 	s->cb = cb;
 	s->arg = arg;
 	if (epoll_ctl(e->epfd, EPOLL_CTL_ADD, fd, &ev) < 0) {
-		int r = -errno;
-
-		free(s);
-		return r;
+		r = -errno;
+		goto fail;
 	}
-	LIST_INSERT_HEAD(&e->sources, s, link);
+	e->by_fd[fd] = s;
 	return 0;
+fail:
+	free(s);
+	return r;
 }
 
 static struct event_source *find(struct events *e, int fd)
 {
-	struct event_source *s;
-
-	LIST_FOREACH (s, &e->sources, link) {
-		if (s->fd == fd && !s->dead)
-			return s;
-	}
-	return NULL;
+	return fd >= 0 && (unsigned)fd < e->n_fds ? e->by_fd[fd] : NULL;
 }
 
 int events_rewatch(struct events *e, int fd, uint32_t mask)
@@ -194,30 +214,37 @@ void events_unwatch(struct events *e, int fd)
 	if (!s)
 		return;
 	epoll_ctl(e->epfd, EPOLL_CTL_DEL, fd, NULL);
-	s->dead = true;
+	source_die(e, s);
 	if (!e->dispatching)
 		sweep(e);
 }
 
 struct kind_timer *events_timer(struct events *e, unsigned delay_ms, void (*cb)(void *), void *arg)
 {
-	struct kind_timer *t = calloc(1, sizeof(*t));
+	struct kind_timer *t = calloc(1, sizeof(*t)), *before;
 
 	if (!t)
 		return NULL;
 	t->due_ns = now_ns() + delay_ms * 1000000ull;
 	t->cb = cb;
 	t->arg = arg;
-	LIST_INSERT_HEAD(&e->timers, t, link);
-	arm(e);
+	before = TAILQ_LAST(&e->timers, event_timers);
+	while (before && before->due_ns > t->due_ns)
+		before = TAILQ_PREV(before, event_timers, link);
+	if (before) {
+		TAILQ_INSERT_AFTER(&e->timers, before, t, link);
+	} else {
+		TAILQ_INSERT_HEAD(&e->timers, t, link);
+		arm(e);
+	}
 	return t;
 }
 
 void events_timer_cancel(struct events *e, struct kind_timer *t)
 {
-	if (!t)
+	if (!t || t->dead)
 		return;
-	t->dead = true;
+	timer_die(e, t);
 	if (!e->dispatching)
 		sweep(e);
 	arm(e);

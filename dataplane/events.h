@@ -6,9 +6,11 @@
  * The control thread's own event sources inside the dataplane: peers' sockets, timers.
  *
  * One epoll descriptor, which the daemon watches as a whole (dp_fd()), so that the dataplane depends on no event library and the daemon
- * learns of no socket of a port kind. Timers share one timerfd armed for the earliest.
+ * learns of no socket of a port kind. Sources are found by their descriptor. Timers are a list in the order in which they are due, and share
+ * one timerfd armed for the first; as most have one of a few delays, a new one belongs at the end or near it, so that a thousand ports that
+ * wait for their peers cost what their attempts cost.
  *
- * A callback may remove any source, its own too: removed sources are only marked while callbacks run, and freed afterwards. Control thread only.
+ * A callback may remove any source, its own too: what is removed is only marked while callbacks run, and freed afterwards. Control thread only.
  */
 
 #include <stdint.h>
@@ -20,8 +22,11 @@ struct kind_timer;
 struct events {
 	int epfd, timer_fd;
 	unsigned dispatching;
-	LIST_HEAD(event_sources, event_source) sources;
-	LIST_HEAD(event_timers, kind_timer) timers;
+	struct event_source **by_fd; /* [n_fds] */
+	unsigned n_fds;
+	LIST_HEAD(event_sources, event_source) dead_sources;
+	TAILQ_HEAD(event_timers, kind_timer) timers; /* by due_ns */
+	TAILQ_HEAD(event_dead_timers, kind_timer) dead_timers;
 };
 
 int events_init(struct events *e);
