@@ -18,6 +18,7 @@
 
 /* The buffers for one frame: their chains, one behind the other. */
 struct buffers {
+	uint16_t at; /* entries of the ring before the first, of frames before this one */
 	unsigned n;
 	uint16_t head[BUFFERS_MAX];
 	uint16_t end[BUFFERS_MAX]; /* pieces of the chain up to and with this buffer's */
@@ -26,7 +27,7 @@ struct buffers {
 
 enum outcome { SENT, NO_ROOM, TOO_LONG, LIE };
 
-/* Buffers for `len` bytes from the next `avail` entries. LIE: the last of b->n is bad. */
+/* Buffers for `len` bytes from the `avail` entries behind b->at. LIE: the last of b->n is bad. */
 static enum outcome buffers_find(struct vhost_vq *v, uint16_t avail, uint64_t len, struct buffers *b)
 {
 	uint16_t most = v->mergeable ? (uint16_t)RTE_MIN(avail, BUFFERS_MAX) : 1;
@@ -37,7 +38,7 @@ static enum outcome buffers_find(struct vhost_vq *v, uint16_t avail, uint64_t le
 	do {
 		if (b->n == most)
 			return !v->mergeable || most == BUFFERS_MAX || most == v->size ? TOO_LONG : NO_ROOM;
-		b->head[b->n] = vhost_head(v, (uint16_t)b->n);
+		b->head[b->n] = vhost_head(v, (uint16_t)(b->at + b->n));
 		/* Pieces that run out are the frame's fault, not the buffer's. */
 		if (b->chain.n == VHOST_CHAIN || b->chain.descs == VHOST_CHAIN)
 			return TOO_LONG;
@@ -92,7 +93,7 @@ static void buffers_fill(struct vhost_vq *v, const struct buffers *b, const stru
 			if (unlikely(v->log != NULL))
 				vhost_log_write(v->log, p->gpa, hdr + part);
 		}
-		vhost_use(v, (uint16_t)i, b->head[i], got);
+		vhost_use(v, (uint16_t)(b->at + i), b->head[i], got);
 	}
 }
 
@@ -100,7 +101,7 @@ static void buffers_fill(struct vhost_vq *v, const struct buffers *b, const stru
 static void buffers_return(struct vhost_vq *v, const struct buffers *b)
 {
 	for (unsigned i = 0; i < b->n; i++)
-		vhost_use(v, (uint16_t)i, b->head[i], 0);
+		vhost_use(v, (uint16_t)(b->at + i), b->head[i], 0);
 }
 
 static bool request_fits(const struct vhost_vq *v, const struct rte_mbuf *m)
@@ -117,7 +118,7 @@ static bool request_fits(const struct vhost_vq *v, const struct rte_mbuf *m)
 }
 
 /*
- * One frame of any shape; *used counts the ring's entries that it took. A frame that can never go is taken and counted, and so is one
+ * One frame of any shape. *used, the entries that are done with, grows by those that it took; `avail` counts from the first. A frame that can never go is taken and counted, and so is one
  * whose buffers lie.
  */
 static enum outcome tx_frame(struct vhost_queue *q, struct vhost_vq *v, const struct rte_mbuf *m, uint16_t avail, uint16_t *used)
@@ -129,13 +130,13 @@ static enum outcome tx_frame(struct vhost_queue *q, struct vhost_vq *v, const st
 	uint32_t edit;
 	uint16_t value;
 
-	*used = 0;
+	b.at = *used;
 	/* The switch asks for what the guest takes; a frame that was on its way while the guest changed its mind is lost here. */
 	if (!request_fits(v, m) || vnet_from_mbuf(m, &legacy, &edit, &value) < 0) {
 		frames_count(&q->lost.tx_error, 1);
 		return SENT;
 	}
-	o = buffers_find(v, avail, (uint64_t)v->hdr_len + m->pkt_len, &b);
+	o = buffers_find(v, (uint16_t)(avail - *used), (uint64_t)v->hdr_len + m->pkt_len, &b);
 	switch (o) {
 	case NO_ROOM:
 		return o;
@@ -145,7 +146,7 @@ static enum outcome tx_frame(struct vhost_queue *q, struct vhost_vq *v, const st
 	case LIE:
 		frames_count(&q->lost.bad_descriptor, 1);
 		buffers_return(v, &b);
-		*used = (uint16_t)b.n;
+		*used = (uint16_t)(*used + b.n);
 		return o;
 	case SENT:
 		break;
@@ -158,24 +159,19 @@ static enum outcome tx_frame(struct vhost_queue *q, struct vhost_vq *v, const st
 	chain_put(&b.chain, 0, &h, v->hdr_len);
 	if (edit)
 		chain_put(&b.chain, v->hdr_len + edit, &value, sizeof(value));
-	*used = (uint16_t)b.n;
+	*used = (uint16_t)(*used + b.n);
 	return SENT;
 }
 
-/* How many of the frames are done with. The ring's entries are published one frame at a time: they are long. */
+/* How many of the frames are done with. *used counts entries, as in tx_frame(). */
 static __rte_noinline uint16_t tx_slow(struct vhost_queue *q, struct vhost_vq *v, struct rte_mbuf **frames, uint16_t n,
-				       uint16_t avail)
+				       uint16_t avail, uint16_t *used)
 {
 	uint16_t done = 0;
 
-	while (done < n && avail > 0) {
-		uint16_t used;
-
-		if (tx_frame(q, v, frames[done], avail, &used) == NO_ROOM)
+	while (done < n && *used < avail) {
+		if (tx_frame(q, v, frames[done], avail, used) == NO_ROOM)
 			break;
-		if (used)
-			vhost_publish(v, used);
-		avail = (uint16_t)(avail - used);
 		rte_pktmbuf_free(frames[done++]);
 	}
 	return done;
@@ -241,7 +237,7 @@ static __rte_always_inline uint16_t tx_plain(struct vhost_vq *v, struct rte_mbuf
 
 static __rte_always_inline uint16_t tx_vq(struct vhost_queue *q, struct vhost_vq *v, struct rte_mbuf **frames, uint16_t n)
 {
-	uint16_t avail = vhost_available(v), done;
+	uint16_t avail = vhost_available(v), done, used;
 
 	if (unlikely(avail > v->size || v->broken)) {
 		vhost_break(q, v);
@@ -250,13 +246,13 @@ static __rte_always_inline uint16_t tx_vq(struct vhost_queue *q, struct vhost_vq
 	n = RTE_MIN(n, (uint16_t)VHOST_BURST);
 	if (unlikely(avail == 0 || n == 0))
 		return 0;
-	done = tx_plain(v, frames, RTE_MIN(n, avail));
-	if (likely(done > 0)) {
-		vhost_publish(v, done);
+	done = used = tx_plain(v, frames, RTE_MIN(n, avail));
+	if (likely(done > 0))
 		frames_put(frames, done);
-	}
 	if (unlikely(done < RTE_MIN(n, avail)))
-		done = (uint16_t)(done + tx_slow(q, v, frames + done, (uint16_t)(n - done), (uint16_t)(avail - done)));
+		done = (uint16_t)(done + tx_slow(q, v, frames + done, (uint16_t)(n - done), avail, &used));
+	if (likely(used > 0))
+		vhost_publish(v, used);
 	return done;
 }
 
