@@ -64,7 +64,7 @@ static void fault(struct vhost_port *p, int code, const char *why)
 
 	p->faults[f]++;
 	p->punished = true;
-	vhost_say(p, LOG_WARNING, "hung up: %s: %s", vhost_fault_name(f), why);
+	dp_say(&p->fault_log, LOG_WARNING, "vhost-user", p->name, "hung up: %s: %s", vhost_fault_name(f), why);
 	hang_up(p);
 	look_out(p);
 }

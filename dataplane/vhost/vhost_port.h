@@ -37,7 +37,7 @@ struct vhost_port {
 	bool dirty, up;
 
 	uint64_t connects, faults[VHOST_FAULT_N];
-	struct dp_log_limit log;
+	struct dp_log_limit log, fault_log; /* why somebody was hung up on is not silenced by comings and goings */
 };
 
 extern const struct vhost_ops vhost_port_ops;
