@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dataplane.h"
+#include "notify.h"
 #include "store.h"
 
 /* Something that this build or this machine lacks, for `node show`: design rule 8. */
@@ -27,6 +28,7 @@ struct ctl {
 	uint64_t started_us; /* CLOCK_BOOTTIME */
 	struct ctl_note notes[CTL_NOTES_MAX];
 	unsigned n_notes;
+	struct ctl_listener *listeners, *next_listener; /* notify.h */
 };
 
 void ctl_init(struct ctl *ctl, struct dp *dp);

@@ -234,28 +234,115 @@ static void settle_error(struct rpc_error *err)
 		rpc_fail(err, RPC_INTERNAL_ERROR, "no-memory", "", NULL, "out of memory");
 }
 
+/* Takes over `result`; without one *err is the answer. */
+static char *answer_line(json_t *id, json_t *result, struct rpc_error *err, size_t *len)
+{
+	if (result)
+		return result_line(id, result, len);
+	settle_error(err);
+	return error_line(id, err, len);
+}
+
+/* --- later ------------------------------------------------------------------------------------------------------------------ */
+
+int rpc_bind(struct rpc_session *s, struct rpc_hold *hold, void (*gone)(struct rpc_hold *hold), struct rpc_error *err)
+{
+	if (s->n_holds == RPC_HOLDS_MAX) {
+		rpc_fail(err, RPC_REFUSED, "too-many", "", "wait for an answer first",
+			 "too many requests of this connection are not answered yet (at most %u)", RPC_HOLDS_MAX);
+		return -EBUSY;
+	}
+	*hold = (struct rpc_hold){.next = s->holds, .link = &s->holds, .session = s, .gone = gone};
+	if (s->holds)
+		s->holds->link = &hold->next;
+	s->holds = hold;
+	s->n_holds++;
+	return 0;
+}
+
+int rpc_defer(struct rpc_session *s, struct rpc_hold *hold, void (*gone)(struct rpc_hold *hold), struct rpc_error *err)
+{
+	int ret = rpc_bind(s, hold, gone, err);
+
+	if (ret == 0)
+		hold->id = json_incref(s->request_id);
+	return ret;
+}
+
+json_t *rpc_deferred(struct rpc_error *err)
+{
+	err->code = RPC_DEFERRED;
+	return NULL;
+}
+
+void rpc_release(struct rpc_hold *hold)
+{
+	*hold->link = hold->next;
+	if (hold->next)
+		hold->next->link = hold->link;
+	hold->session->n_holds--;
+	json_decref(hold->id);
+	hold->id = NULL;
+}
+
+void rpc_answer(struct rpc_hold *hold, json_t *result, struct rpc_error *err)
+{
+	struct rpc_session *s = hold->session;
+	json_t *id = json_incref(hold->id);
+	struct rpc_error none = {0};
+	char *line = NULL;
+	size_t len = 0;
+
+	rpc_release(hold);
+	if (id && s->send)
+		line = answer_line(id, result, err ? err : &none, &len);
+	else
+		json_decref(result);
+	/* NULL: no memory even for saying so. The owner of the connection closes it rather than leave the client waiting. */
+	if (id && s->send)
+		s->send(s, line, len);
+	json_decref(id);
+}
+
+bool rpc_session_busy(const struct rpc_session *s)
+{
+	for (const struct rpc_hold *h = s->holds; h; h = h->next)
+		if (h->id)
+			return true;
+	return false;
+}
+
+void rpc_session_fini(struct rpc_session *s)
+{
+	while (s->holds) {
+		struct rpc_hold *hold = s->holds;
+
+		rpc_release(hold);
+		hold->gone(hold);
+	}
+}
+
+/* --- a line ----------------------------------------------------------------------------------------------------------------- */
+
 int rpc_handle(struct rpc_session *s, const char *line, size_t len, char **reply, size_t *reply_len)
 {
 	struct rpc_error err = {0};
 	struct request r = {0};
 	json_t *json = parse(line, len, &err), *result = NULL;
-	bool request = json && open_envelope(json, &r, &err);
+	bool request = json && open_envelope(json, &r, &err), silent;
 
 	*reply = NULL;
 	*reply_len = 0;
-	if (request)
+	if (request) {
+		s->request_id = r.id;
 		result = call(s, &r, &err);
-	if (request && !r.id) {
+		s->request_id = NULL;
+	}
+	silent = (request && !r.id) || err.code == RPC_DEFERRED;
+	if (silent)
 		json_decref(result);
-		json_decref(json);
-		return 0;
-	}
-	if (result) {
-		*reply = result_line(r.id, result, reply_len);
-	} else {
-		settle_error(&err);
-		*reply = error_line(r.id ? r.id : json_null(), &err, reply_len);
-	}
+	else
+		*reply = answer_line(r.id ? r.id : json_null(), result, &err, reply_len);
 	json_decref(json);
-	return *reply ? 0 : -ENOMEM;
+	return *reply || silent ? 0 : -ENOMEM;
 }

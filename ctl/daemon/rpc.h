@@ -22,6 +22,17 @@
  *
  * Handlers return their result, or NULL with *err filled (rpc_fail). NULL with an empty *err means out of memory.
  *
+ * Later. What a session started may outlive the request: an answer that must wait (`wait`), a stream of notifications (`watch`). Its
+ * handler keeps a struct rpc_hold in its own memory, linked to the session:
+ *
+ *      handler: rpc_defer(s, &w->hold, gone)  ...  return rpc_deferred(err)      nothing is answered now
+ *      event:   rpc_answer(&w->hold, result, NULL)                               the answer, under the request's id; hold is unlinked
+ *      client:  goes away --> rpc_session_fini() --> gone(&w->hold)              free what you hold; there is nobody to tell
+ *
+ * Exactly one of the two ends a hold. Answers made later may overtake each other and those of later requests: the id tells them
+ * apart. Lines that are made outside of a request leave by session->send, which whoever owns the connection provides; it never frees
+ * the session before it returns. A session has RPC_HOLDS_MAX holds at most.
+ *
  * Control thread only.
  */
 
@@ -39,6 +50,7 @@
 #define RPC_CLIENTS	    32	       /* connections to one socket */
 #define RPC_CLIENTS_PER_UID 8
 #define RPC_PARTIAL_LINE_S  10 /* a line that began must end within this time */
+#define RPC_HOLDS_MAX	    64 /* of one session */
 
 enum {
 	RPC_PARSE_ERROR = -32700,
@@ -47,6 +59,7 @@ enum {
 	RPC_INVALID_PARAMS = -32602,
 	RPC_INTERNAL_ERROR = -32603,
 	RPC_REFUSED = -32000,
+	RPC_DEFERRED = 1, /* not an error: what rpc_deferred() puts in its place. Never on the wire. */
 };
 
 struct rpc_error {
@@ -59,11 +72,30 @@ struct rpc_error {
 
 struct ctl;
 
+struct rpc_session;
+
+/* Something of a session that outlives the request that began it. In the memory of whoever asked for it. */
+struct rpc_hold {
+	struct rpc_hold *next, **link;
+	struct rpc_session *session;
+	json_t *id; /* of the request to answer; NULL: a notification, or nothing is due */
+	void (*gone)(struct rpc_hold *hold);
+};
+
 /* One connection, as the methods see it. */
 struct rpc_session {
 	struct ctl *ctl;
 	bool read_only;	 /* stat.sock: methods that write are refused, secrets are not shown */
 	char client[64]; /* from hello; the owner of what this client adds */
+	/*
+	 * Take a whole line, made outside of a request, to the client. Takes over `line` (from malloc); a NULL line says that memory ran
+	 * out, and the connection is to be closed. What it cannot do now it does later: the session is there when it returns. No
+	 * function: nobody listens (tests), and lines are not made.
+	 */
+	void (*send)(struct rpc_session *s, char *line, size_t len);
+	struct rpc_hold *holds;
+	unsigned n_holds;
+	json_t *request_id; /* of the request that is being handled, borrowed */
 };
 
 #define RPC_ANONYMOUS "anonymous" /* a client that did not say hello */
@@ -71,12 +103,30 @@ struct rpc_session {
 typedef json_t *(*rpc_handler)(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 
 void rpc_session_init(struct rpc_session *s, struct ctl *ctl, bool read_only);
+/* The client is gone: end what it holds. */
+void rpc_session_fini(struct rpc_session *s);
+/* An answer is still due: a client that has shut down its sending side is kept until it has it. */
+bool rpc_session_busy(const struct rpc_session *s);
 
 /*
  * Handle one line of `len` bytes (LF not included). *reply is the answer with its LF, for the caller to free(), or NULL if there is none
  * (a notification). 0, or -ENOMEM: no answer could be made; close the connection rather than leave the client waiting.
  */
 int rpc_handle(struct rpc_session *s, const char *line, size_t len, char **reply, size_t *reply_len);
+
+/*
+ * From a handler: answer this request later. `gone` is called if the client goes away before; by then the hold is unlinked. 0, or
+ * -EBUSY with *err when the session has RPC_HOLDS_MAX already.
+ */
+int rpc_defer(struct rpc_session *s, struct rpc_hold *hold, void (*gone)(struct rpc_hold *hold), struct rpc_error *err);
+/* The same for what has its answer and goes on: a subscription. */
+int rpc_bind(struct rpc_session *s, struct rpc_hold *hold, void (*gone)(struct rpc_hold *hold), struct rpc_error *err);
+/* What a handler returns after rpc_defer(). */
+json_t *rpc_deferred(struct rpc_error *err);
+/* Unlink, and answer: `result` (taken over), or *err if it is NULL. Then the hold's memory is its owner's again. */
+void rpc_answer(struct rpc_hold *hold, json_t *result, struct rpc_error *err);
+/* Unlink without a word. */
+void rpc_release(struct rpc_hold *hold);
 
 /* The answer to something that never became a request (id null): a line too long, a client too many. NULL when out of memory. */
 char *rpc_error_line(const struct rpc_error *err, size_t *len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,6 +30,7 @@ struct client {
 	struct rpc_session session;
 	bool eof;    /* nothing more will come */
 	bool timing; /* the timer of a partial line runs */
+	bool broken; /* a line for it was lost: to be closed */
 };
 
 struct listener {
@@ -58,6 +60,7 @@ static void client_free(struct client *c)
 		link = &(*link)->next;
 	if (*link)
 		*link = c->next;
+	rpc_session_fini(&c->session);
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->timer);
 	sd_event_source_disable_unref(c->again);
@@ -87,6 +90,16 @@ static int answer(struct client *c, const char *line, size_t n)
 	int ret = rpc_handle(&c->session, line, n, &reply, &len);
 
 	return ret == 0 && reply ? outq_push(&c->out, reply, len) : ret;
+}
+
+/* A line that was made outside of a request. The caller may be walking over clients: this one goes on, or ends, on its next turn. */
+static void send_later(struct rpc_session *session, char *line, size_t len)
+{
+	struct client *c = (struct client *)((char *)session - offsetof(struct client, session));
+
+	if (!line || outq_push(&c->out, line, len) < 0)
+		c->broken = true;
+	sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
 }
 
 /* Answer lines that are there. 1: there may be more; 0: no complete line is left; -ENOMEM. */
@@ -151,7 +164,7 @@ static void client_work(struct client *c)
 		line_fini(&c->in);
 	}
 	ret = outq_flush(&c->out, c->fd);
-	if (more < 0 || ret < 0 || (!more && c->eof && !c->out.bytes)) {
+	if (more < 0 || ret < 0 || c->broken || (!more && c->eof && !c->out.bytes && !rpc_session_busy(&c->session))) {
 		client_free(c);
 		return;
 	}
@@ -181,13 +194,18 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg
 {
 	struct client *c = arg;
 	uint32_t wanted = 0;
+	int again = 0;
 
 	/*
 	 * A hang-up is reported even while neither reading nor writing is due. It is not acted on by itself: what the client sent before
 	 * it went is still in our buffer, and the read or write that comes next will notice.
 	 */
 	sd_event_source_get_io_events(source, &wanted);
-	if ((wanted & EPOLLIN) && (events & ~EPOLLOUT) && client_read(c) < 0)
+	sd_event_source_get_enabled(c->again, &again);
+	/* All was read and done but for an answer that comes later, and nobody is there to take it. */
+	if (!wanted && c->eof && !again && (events & (EPOLLHUP | EPOLLERR)))
+		client_free(c);
+	else if ((wanted & EPOLLIN) && (events & ~EPOLLOUT) && client_read(c) < 0)
 		client_free(c);
 	else
 		client_work(c);
@@ -275,6 +293,7 @@ static void client_new(struct listener *l, int fd, uid_t uid)
 	line_init(&c->in, RPC_LINE_MAX);
 	outq_init(&c->out);
 	rpc_session_init(&c->session, l->server->ctl, l->read_only);
+	c->session.send = send_later;
 	c->next = l->clients;
 	l->clients = c;
 	if (add_sources(c) < 0)

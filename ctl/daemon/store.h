@@ -30,6 +30,14 @@
 
 #define STORE_NAME_MAX 64
 
+/* Why an object is not in force, as `get` shows it. */
+struct fault {
+	const char *name; /* stable, static */
+	char attr[32];	  /* at fault, or "" */
+	char msg[256];
+	char hint[192];
+};
+
 struct object {
 	struct object *next;
 	uint32_t hash;
