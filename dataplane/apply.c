@@ -79,6 +79,7 @@ static int collapse_port(struct txn *t, const struct dp_op *op, size_t i)
 		if (pc->want)
 			return dp_fail(t->err, -EEXIST, "exists", NULL, NULL, "port %s: exists", pc->name);
 		pc->want = true;
+		pc->lack = op->lack;
 		pc->conf = *op->port;
 		return port_conf_check(&pc->conf, t->err);
 	default:
@@ -262,7 +263,16 @@ static int check_bindings(struct txn *t)
 	return 0;
 }
 
-/* Two ports on one device would take each other's frames. */
+/* The port that holds a device goes with this change. */
+static bool goes(const struct txn *t, const struct port *p)
+{
+	for (unsigned i = 0; i < t->n_ports; i++)
+		if (t->ports[i].old == p)
+			return !t->ports[i].same;
+	return false;
+}
+
+/* Two ports on one device would take each other's frames. One that is let go by this very change can be had after it. */
 static int check_devices(struct txn *t)
 {
 	for (unsigned i = 0; i < t->n_ports; i++) {
@@ -273,11 +283,14 @@ static int check_devices(struct txn *t)
 		for (unsigned j = 0; j < DP_MAX_PORTS; j++) {
 			struct port *p = t->dp->ports[j];
 
-			if (p && !strcmp(p->rt->conf.ifname, pc->conf.ifname))
-				return txn_fail_at(t, pc->op,
-						   dp_fail(t->err, -EBUSY, "in-use", "ifname",
-							   "delete that port in an apply of its own first",
-							   "port %s: ifname %s is port %s's", pc->name, pc->conf.ifname, p->name));
+			if (!p || strcmp(p->rt->conf.ifname, pc->conf.ifname) != 0)
+				continue;
+			pc->lacks = pc->lack && goes(t, p);
+			dp_fail(pc->lacks ? pc->lack : t->err, -EBUSY, "in-use", "ifname",
+				"delete that port in an apply of its own first", "port %s: ifname %s is port %s's", pc->name,
+				pc->conf.ifname, p->name);
+			if (!pc->lacks)
+				return txn_fail_at(t, pc->op, -EBUSY);
 		}
 		for (unsigned j = 0; j < i; j++) {
 			if (t->ports[j].want && !t->ports[j].same && !strcmp(t->ports[j].conf.ifname, pc->conf.ifname))
@@ -290,53 +303,117 @@ static int check_devices(struct txn *t)
 	return 0;
 }
 
+/* --- the whole -------------------------------------------------------------------------------------------------------------------- */
+
 static void keep_tree(void *node)
 {
 	(void)node;
 }
 
-int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err)
+static void txn_free(struct txn *t)
 {
-	struct txn *t = calloc(1, sizeof(*t));
-	int r = -ENOMEM;
-
-	if (!t)
-		return dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
-	t->dp = dp;
-	t->err = err;
-	t->ports = calloc(n_ops + 1, sizeof(t->ports[0]));
-	t->vlans = calloc(n_ops + 1, sizeof(t->vlans[0]));
-	if (!t->ports || !t->vlans) {
-		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
-		goto out;
-	}
-	if ((r = collapse(t, ops, n_ops)) || (r = check_references(t)) || (r = check_bindings(t)) || (r = check_devices(t)) ||
-	    dry_run)
-		goto out;
-	r = txn_make(t);
-	/* The names of new ports: the one allocation that is made in place, so the last. */
-	for (unsigned i = 0; i < t->n_ports && !r; i++) {
-		struct port *p = t->ports[i].port;
-
-		if (p && !t->ports[i].old && !tsearch(p, &dp->names, port_by_name))
-			r = dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
-	}
-	if (r) {
-		for (unsigned i = 0; i < t->n_ports; i++) {
-			if (t->ports[i].port && dp_port(dp, t->ports[i].name) == t->ports[i].port)
-				tdelete(t->ports[i].port, &dp->names, port_by_name);
-		}
-		txn_undo(t);
-		goto out;
-	}
-	txn_publish(t);
-	txn_retire(t);
-out:
 	tdestroy(t->by_name, keep_tree);
 	free(t->add);
 	free(t->del);
 	free(t->ports);
 	free(t->vlans);
 	free(t);
+}
+
+/* Collapse and validate. NULL with *r and *err. */
+static struct txn *txn_new(struct dp *dp, const struct dp_op *ops, size_t n_ops, struct dp_error *err, int *r)
+{
+	struct txn *t = calloc(1, sizeof(*t));
+
+	*r = -ENOMEM;
+	if (!t) {
+		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		return NULL;
+	}
+	t->dp = dp;
+	t->err = err;
+	t->ports = calloc(n_ops + 1, sizeof(t->ports[0]));
+	t->vlans = calloc(n_ops + 1, sizeof(t->vlans[0]));
+	if (!t->ports || !t->vlans)
+		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	else if (!(*r = collapse(t, ops, n_ops)) && !(*r = check_references(t)) && !(*r = check_bindings(t)))
+		*r = check_devices(t);
+	if (!*r)
+		return t;
+	txn_free(t);
+	return NULL;
+}
+
+/* Put the new ports' names into the tree: the one allocation that is made in place, so the last. */
+static int add_names(struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port *p = t->ports[i].port;
+
+		if (p && !t->ports[i].old && !tsearch(p, &t->dp->names, port_by_name))
+			return dp_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	}
+	return 0;
+}
+
+static void txn_abort(struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		struct port *p = t->ports[i].port;
+
+		if (p && dp_port(t->dp, t->ports[i].name) == p)
+			tdelete(p, &t->dp->names, port_by_name);
+	}
+	txn_undo(t);
+	txn_free(t);
+}
+
+int dp_prepare(struct dp *dp, const struct dp_op *ops, size_t n_ops, struct dp_change **change, struct dp_error *err)
+{
+	int r;
+	struct txn *t = txn_new(dp, ops, n_ops, err, &r);
+
+	if (!t)
+		return r;
+	r = txn_make(t);
+	if (!r)
+		r = add_names(t);
+	if (r) {
+		txn_abort(t);
+		return r;
+	}
+	*change = (struct dp_change *)t;
+	return 0;
+}
+
+void dp_commit(struct dp_change *change)
+{
+	struct txn *t = (struct txn *)change;
+
+	txn_publish(t);
+	txn_retire(t);
+	txn_free(t);
+}
+
+void dp_abort(struct dp_change *change)
+{
+	txn_abort((struct txn *)change);
+}
+
+int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err)
+{
+	struct dp_change *change;
+	struct txn *t;
+	int r;
+
+	if (dry_run) {
+		t = txn_new(dp, ops, n_ops, err, &r);
+		if (t)
+			txn_free(t);
+		return r;
+	}
+	r = dp_prepare(dp, ops, n_ops, &change, err);
+	if (!r)
+		dp_commit(change);
 	return r;
 }

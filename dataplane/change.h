@@ -7,7 +7,8 @@
  *
  *   apply.c    collapse   the operations, in order, to one net change for each object: what was, and what is wanted
  *              validate   each wanted configuration on its own, then references and addresses in the state that results
- *   make.c     allocate   devices are opened; runtime forms, member lists and poll sets are made; the FDB makes room
+ *   make.c     allocate   devices are opened; runtime forms, member lists and poll sets are made; the FDB makes room.
+ *                         Ports whose device is not to be had now are left out, if the operation allows it
  *              undo       the same in reverse, when something failed
  *   publish.c  publish    pointers are swung, static addresses bound, limits set
  *              retire     after a grace period: descriptors, devices and memory of what was replaced
@@ -29,6 +30,8 @@ struct port_change {
 	bool want;		  /* there afterwards */
 	bool same;		  /* old stays, with a new configuration; otherwise old goes and a new one comes */
 	bool mtu_set;		  /* the device has the new MTU: undo on failure */
+	bool lacks;		  /* wanted, and left out: *lack says why */
+	struct dp_error *lack;	  /* the operation's, or NULL. Not valid after dp_prepare() */
 	size_t op;		  /* the operation that touched it last */
 	struct dp_port_conf conf; /* wanted */
 	struct port *port;	  /* made */
@@ -51,6 +54,7 @@ struct binding {
 	const char *attr;
 };
 
+/* Known outside as struct dp_change. */
 struct txn {
 	struct dp *dp;
 	struct dp_error *err;

@@ -184,6 +184,13 @@ struct dp_op {
 		const struct dp_vlan_conf *vlan; /* SET; DEL reads id only */
 		const struct dp_port_conf *port; /* ADD, SET; DEL reads name only */
 	};
+	/*
+	 * DP_PORT_ADD: where to say what the node lacks now. With NULL, a device that is not to be had fails the apply. With a place, the
+	 * port is left out instead, why is written there (name is not NULL then), and all else goes on; a port that it replaces goes.
+	 * Only what may come by itself is left out: a netdev, a directory, a device that somebody else holds. Whatever is wrong with the
+	 * request, or with this machine's memory, fails the apply as always. The table of both is in make.c.
+	 */
+	struct dp_error *lack;
 };
 
 /*
@@ -191,6 +198,16 @@ struct dp_op {
  * 0, or -errno with *err; then nothing has changed. Takes as long as opening the devices takes, and a grace period.
  */
 int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err);
+
+/*
+ * dp_apply() in two halves, for an owner who must write down what will be before it is. dp_prepare() does all that can fail: 0 and
+ * *change, or -errno with *err and nothing changed. Then dp_commit(), which cannot fail, makes it so; or dp_abort() takes it back.
+ * No other call comes in between. `ops` need not outlive dp_prepare().
+ */
+struct dp_change;
+int dp_prepare(struct dp *dp, const struct dp_op *ops, size_t n_ops, struct dp_change **change, struct dp_error *err);
+void dp_commit(struct dp_change *change);
+void dp_abort(struct dp_change *change);
 
 /* --- state and counters: read without stopping anybody -------------------------------------------------------------------- */
 

@@ -25,6 +25,60 @@ static void mark_dirty(struct txn *t, const struct vlan_port *vp)
 		t->dirty[i] |= vp->trunks[i];
 }
 
+/*
+ * What opening a device can lack, by the name of its error: it may come without anybody changing the request. All other errors say that
+ * the request is wrong, or that this process is short of something.
+ */
+static bool is_lack(const char *name)
+{
+	static const char *const names[] = {
+		"no-such-device", /* the netdev or the PCI device is not there */
+		"no-such-path",	  /* the socket's directory is not there */
+		"in-use",	  /* somebody else listens there, or holds the device */
+		"exists",	  /* the netdev that a tap would make is there */
+		"device",	  /* the driver could not start it */
+		"device-error",	  /* the kernel could not */
+	};
+
+	for (unsigned i = 0; i < RTE_DIM(names); i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+/* Make the port of a change, or leave it out if its device is lacking and the operation allows it. */
+static int open_port(struct txn *t, struct port_change *pc)
+{
+	struct dp_error bad = {0};
+
+	if (!pc->lacks)
+		pc->port = port_new(t->dp, &pc->conf, &bad);
+	if (!pc->port && !pc->lacks) {
+		bad.op = pc->op;
+		pc->lacks = pc->lack && bad.name && is_lack(bad.name);
+		if (pc->lacks)
+			*pc->lack = bad;
+		else if (t->err)
+			*t->err = bad;
+	}
+	if (pc->port)
+		mark_dirty(t, &pc->port->rt->vlan);
+	else if (pc->lacks)
+		pc->want = false;
+	return pc->port || pc->lacks ? 0 : -ENODEV;
+}
+
+/* Addresses of ports that are left out are nobody's yet. */
+static void unbind_lacking(struct txn *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_add; i++)
+		if (!t->add[i].pc->lacks)
+			t->add[n++] = t->add[i];
+	t->n_add = n;
+}
+
 static int allocate_ports(struct txn *t)
 {
 	for (unsigned i = 0; i < t->n_ports; i++) {
@@ -49,15 +103,16 @@ static int allocate_ports(struct txn *t)
 				t->dirty[w] |= pc->rt->vlan.trunks[w] ^ old->vlan.trunks[w];
 		} else {
 			if (pc->want) {
-				pc->port = port_new(t->dp, &pc->conf, t->err);
-				if (!pc->port)
-					return txn_fail_at(t, pc->op, -ENODEV);
-				mark_dirty(t, &pc->port->rt->vlan);
+				int r = open_port(t, pc);
+
+				if (r)
+					return r;
 			}
 			if (pc->old)
 				mark_dirty(t, &pc->old->rt->vlan);
 		}
 	}
+	unbind_lacking(t);
 	return 0;
 }
 

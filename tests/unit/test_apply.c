@@ -126,6 +126,79 @@ static void failing_operation_undoes_those_before_it(void **state)
 	assert_int_equal(buffers_free(), all_buffers);
 }
 
+static struct dp_port_conf lacking_port(const char *name, uint16_t vlan)
+{
+	struct dp_port_conf c = {.kind = "af-packet", .ifname = "no-such-dev", .vlan_mode = DP_VLAN_ACCESS, .vlan = vlan};
+
+	snprintf(c.name, sizeof(c.name), "%s", name);
+	return c;
+}
+
+static void lacking_device_leaves_its_port_out_and_nothing_else(void **state)
+{
+	struct dp_vlan_conf v = {.id = 100};
+	struct dp_port_conf a = silent_port("a", 100), b = lacking_port("b", 100), c = silent_port("c", 100);
+	struct dp_error err = {0}, lack = {0}, none = {0};
+	struct dp_op ops[] = {{DP_VLAN_SET, .vlan = &v},
+			      {DP_PORT_ADD, .port = &a, .lack = &none},
+			      {DP_PORT_ADD, .port = &b, .lack = &lack},
+			      {DP_PORT_ADD, .port = &c}};
+	struct dp_vlan_state s;
+
+	/* Its addresses are not bound, so another may have them. */
+	b.has_mac = true;
+	b.mac[0] = 2;
+	must(dp_apply(dp, ops, 4, false, &err), &err);
+	assert_string_equal(lack.name, "no-such-device");
+	assert_string_equal(lack.attr, "ifname");
+	assert_int_equal(lack.op, 2);
+	assert_null(none.name);
+	assert_int_equal(ports(), 2);
+	assert_int_equal(dp_port_state(dp, "b", &(struct dp_port_state){0}), -ENOENT);
+	dp_vlan_state(dp, 100, &s);
+	assert_int_equal(s.members, 2);
+	assert_int_equal(s.macs, 0);
+	/* Without a place to say so it fails the apply. */
+	assert_int_equal(apply_one(DP_PORT_ADD, &b, &err), -ENODEV);
+	assert_string_equal(err.name, "no-such-device");
+	del_port("a");
+	del_port("c");
+}
+
+static void port_replaced_by_a_lacking_one_goes(void **state)
+{
+	struct dp_port_conf a = null_port("a", 100), b = lacking_port("a", 100);
+	struct dp_error err = {0}, lack = {0};
+	struct dp_op ops[] = {{DP_PORT_DEL, .port = &a}, {DP_PORT_ADD, .port = &b, .lack = &lack}};
+
+	add_vlan(100);
+	must(apply_one(DP_PORT_ADD, &a, &err), &err);
+	must(dp_apply(dp, ops, 2, false, &err), &err);
+	assert_string_equal(lack.name, "no-such-device");
+	assert_int_equal(ports(), 0);
+	/* What is left out does not hold its VLAN. */
+	must(apply_one(DP_VLAN_DEL, &(struct dp_vlan_conf){.id = 100}, &err), &err);
+}
+
+static void prepared_change_is_seen_when_committed_and_gone_when_aborted(void **state)
+{
+	struct dp_vlan_conf v = {.id = 100};
+	struct dp_port_conf a = null_port("a", 100);
+	struct dp_error err = {0};
+	struct dp_op ops[] = {{DP_VLAN_SET, .vlan = &v}, {DP_PORT_ADD, .port = &a}};
+	struct dp_change *change;
+
+	must(dp_prepare(dp, ops, 2, &change, &err), &err);
+	assert_int_equal(ports(), 0);
+	dp_abort(change);
+	assert_int_equal(buffers_free(), all_buffers);
+	snprintf(a.devargs, sizeof(a.devargs), "%s", null_port("a", 100).devargs);
+	must(dp_prepare(dp, ops, 2, &change, &err), &err);
+	dp_commit(change);
+	assert_int_equal(ports(), 1);
+	del_port("a");
+}
+
 static void dry_run_checks_and_changes_nothing(void **state)
 {
 	struct dp_vlan_conf v = {.id = 100};
@@ -436,6 +509,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(failing_operation_undoes_those_before_it),
+		TEST(lacking_device_leaves_its_port_out_and_nothing_else),
+		TEST(port_replaced_by_a_lacking_one_goes),
+		TEST(prepared_change_is_seen_when_committed_and_gone_when_aborted),
 		TEST(dry_run_checks_and_changes_nothing),
 		TEST(port_needs_its_vlan_and_keeps_it_in_use),
 		TEST(operations_of_one_apply_build_on_each_other),
