@@ -28,7 +28,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # ---- flags -------------------------------------------------------------------------------------------------------------
 
-pkgs      := libdpdk jansson libsystemd liburcu-qsbr
+pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3
 have_pkgs := $(shell pkg-config --exists $(pkgs) 2>/dev/null && echo yes)
 ifeq ($(have_pkgs),yes)
 # DPDK's headers are not ours to warn about.
@@ -124,7 +124,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
-apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libelf-dev libbpf-dev
+apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3
 apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 

@@ -7,9 +7,11 @@
  * steps succeeds and leaves the generation where it is. `set` starts from the object as the operations before it leave it, and changes
  * the attributes that are named.
  *
- * `replace` compares what the client owns with the list. Deletions come first, in the reverse of the order in which objects are made;
- * an object whose fixed attributes differ is deleted and made again. An object that is there under another owner is left alone if it
- * is as the list wants it (two schedulers may both want VLAN 100), and refused if not.
+ * `replace` compares what the client owns with the list. An object whose fixed attributes differ is deleted and made again.
+ *
+ * Owners. An object belongs to the client that added it. Another's is left alone if it is as the request wants it (two schedulers may both
+ * want VLAN 100), and the request is refused as "owned" if it would change or delete it, unless it says `force`. A forced `set` leaves
+ * the object its owner's; a forced `replace` makes it the client's, for it is now in the client's list.
  */
 
 #include <errno.h>
@@ -28,6 +30,7 @@ struct request {
 	struct txn txn;
 	const char *list; /* how paths into it begin: "ops" or "replace.objects" */
 	bool with_op;	  /* entries are operations, not objects */
+	bool force;	  /* others' objects too */
 };
 
 /* One entry of its list. */
@@ -81,20 +84,25 @@ __attribute__((format(printf, 7, 8))) static void entry_error(struct request *r,
 /* An expression, so that it is plain to compilers and checkers what comes back. */
 #define entry_fail(...) (entry_error(__VA_ARGS__), -EINVAL)
 
-/* The dataplane's error, which names a step. */
-static void fail_dataplane(struct request *r, int ret, const struct dp_error *bad)
+/* The transaction's error, which names an entry. */
+static void fail_txn(struct request *r, const struct txn_error *bad)
 {
-	size_t index = bad->op < r->txn.n ? r->txn.steps[bad->op].index : TXN_NO_INDEX;
 	char path[96], below[48] = "";
 
-	if (!bad->name) {
-		rpc_fail(r->err, RPC_REFUSED, ret == -ENOMEM ? "no-memory" : "failed", "", NULL, "%s", strerror(-ret));
-		return;
-	}
-	if (bad->attr[0])
-		snprintf(below, sizeof(below), ".attrs.%s", bad->attr);
-	entry_path(r, index, below, path, sizeof(path));
-	rpc_fail(r->err, RPC_REFUSED, bad->name, path, bad->hint, "%s", bad->msg);
+	if (bad->fault.attr[0])
+		snprintf(below, sizeof(below), ".attrs.%s", bad->fault.attr);
+	entry_path(r, bad->index, below, path, sizeof(path));
+	rpc_fail(r->err, RPC_REFUSED, bad->fault.name, bad->index == TXN_NO_INDEX && r->with_op ? "" : path, bad->fault.hint, "%s",
+		 bad->fault.msg);
+}
+
+/* 0 if this client may change the object. */
+static int check_owner(struct request *r, const struct entry *e, const struct object *o)
+{
+	if (r->force || !strcmp(o->owner, r->s->client))
+		return 0;
+	return entry_fail(r, e, RPC_REFUSED, "owned", ".name", "force changes it all the same", "%s %s: belongs to %s",
+			  e->type->name, e->name, o->owner);
 }
 
 /* --- reading an entry ---------------------------------------------------------------------------------------------------------- */
@@ -147,7 +155,7 @@ static int read_type(struct request *r, struct entry *e, const json_t *item)
 	if (!e->type)
 		return entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-object", ".object", "`describe` lists the objects",
 				  "%s: unknown object", quoted);
-	if (!txn_takes(e->type))
+	if (e->type->read_only)
 		return entry_fail(r, e, RPC_REFUSED, "read-only-object", ".object", NULL, "%s: cannot be changed", quoted);
 	return 0;
 }
@@ -200,11 +208,14 @@ static void *make_conf(struct request *r, const struct entry *e, const void *old
 	return NULL;
 }
 
-static int step(struct request *r, enum step_kind kind, const struct entry *e, void *conf)
+static int put(struct request *r, const struct entry *e, const char *owner, void *conf)
 {
-	int ret = txn_step(&r->txn, kind, e->type, e->name, conf, e->index);
+	return txn_put(&r->txn, e->type, e->name, owner, conf, e->index) < 0 ? no_memory(r) : 0;
+}
 
-	return ret < 0 ? no_memory(r) : 0;
+static int del(struct request *r, const struct entry *e)
+{
+	return txn_del(&r->txn, e->type, e->name, e->index) < 0 ? no_memory(r) : 0;
 }
 
 /* --- ops --------------------------------------------------------------------------------------------------------------------- */
@@ -218,12 +229,15 @@ static int op_add(struct request *r, const struct entry *e)
 	if (!conf)
 		return -EINVAL;
 	if (!old)
-		return step(r, STEP_ADD, e, conf);
+		return put(r, e, r->s->client, conf);
 	equal = schema_equal(e->type, old->conf, conf);
 	free(conf);
-	return equal ? 0
-		     : entry_fail(r, e, RPC_REFUSED, "exists", ".name", "use set to change it, or del first",
-				  "%s %s: exists and is configured differently", e->type->name, e->name);
+	if (equal)
+		return 0;
+	if (check_owner(r, e, old) < 0)
+		return -EINVAL;
+	return entry_fail(r, e, RPC_REFUSED, "exists", ".name", "use set to change it, or del first",
+			  "%s %s: exists and is configured differently", e->type->name, e->name);
 }
 
 static int op_set(struct request *r, const struct entry *e)
@@ -234,21 +248,21 @@ static int op_set(struct request *r, const struct entry *e)
 	if (!old)
 		return entry_fail(r, e, RPC_REFUSED, "not-found", ".name", "use add to make it", "%s %s: not found", e->type->name,
 				  e->name);
-	conf = make_conf(r, e, old->conf);
-	if (!conf)
+	if (check_owner(r, e, old) < 0)
 		return -EINVAL;
-	/* Byte for byte, so that saying what followed by itself (vlan_mode=access) is remembered as said. */
-	if (memcmp(conf, old->conf, e->type->size) != 0)
-		return step(r, STEP_SET, e, conf);
-	free(conf);
-	return 0;
+	conf = make_conf(r, e, old->conf);
+	return conf ? put(r, e, old->owner, conf) : -EINVAL;
 }
 
 static int op_del(struct request *r, const struct entry *e)
 {
+	const struct object *old = txn_view(&r->txn, e->type, e->name);
+
 	if (e->attrs)
 		return entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-parameter", ".attrs", NULL, "attrs: not taken by del");
-	return txn_view(&r->txn, e->type, e->name) ? step(r, STEP_DEL, e, NULL) : 0;
+	if (!old)
+		return 0;
+	return check_owner(r, e, old) < 0 ? -EINVAL : del(r, e);
 }
 
 static const struct {
@@ -330,7 +344,7 @@ static int delete_unwanted(struct request *r, const struct table *wanted)
 
 		if (strcmp(o->owner, r->s->client) != 0 || (want && !schema_fixed_differ(o->type, o->conf, want->conf)))
 			continue;
-		ret = step(r, STEP_DEL, &e, NULL);
+		ret = del(r, &e);
 	}
 	free(list);
 	return ret;
@@ -344,11 +358,13 @@ static int bring_about(struct request *r, const struct entry *e, struct object *
 
 	if (now && schema_equal(e->type, now->conf, conf))
 		return 0;
-	if (now && strcmp(now->owner, r->s->client) != 0)
-		return entry_fail(r, e, RPC_REFUSED, "owned", ".name", NULL, "%s %s: belongs to %s and is configured differently",
-				  e->type->name, e->name, now->owner);
+	if (now && check_owner(r, e, now) < 0)
+		return -EINVAL;
+	/* Forced upon another's: its fixed attributes have not been looked at yet. */
+	if (now && schema_fixed_differ(e->type, now->conf, conf) && del(r, e) < 0)
+		return -EINVAL;
 	want->conf = NULL;
-	return step(r, now ? STEP_SET : STEP_ADD, e, conf);
+	return put(r, e, r->s->client, conf);
 }
 
 /* In the order in which objects are made, and within a type as the list has them. */
@@ -426,23 +442,35 @@ static int read_request(struct request *r, const json_t *params)
 	return list ? read_ops(r, list) : read_replace(r, replace);
 }
 
+/* Takes over `plan`, which may be NULL: none. */
+static json_t *result(const struct request *r, json_t *plan)
+{
+	const struct store *store = &r->s->ctl->store;
+	json_t *json = json_pack("{s:I, s:I, s:I}", "generation", (json_int_t)store->generation, "applied",
+				 (json_int_t)store_applied(store), "changes", (json_int_t)r->txn.n_plan);
+
+	if (!plan || !json)
+		return json;
+	if (json_object_set_new(json, "plan", plan) == 0)
+		return json;
+	json_decref(json);
+	return NULL;
+}
+
 json_t *apply_method(struct rpc_session *s, const json_t *params, struct rpc_error *err)
 {
-	struct request r = {.s = s, .err = err};
-	struct dp_error bad = {0};
-	json_t *result = NULL;
-	int ret;
+	struct request r = {.s = s, .err = err, .force = param_bool(params, "force")};
+	bool dry_run = param_bool(params, "dry_run");
+	struct txn_error bad = {0};
+	json_t *json = NULL;
 
-	txn_init(&r.txn, s->ctl, s->client);
-	if (read_request(&r, params) < 0)
-		goto out;
-	ret = txn_run(&r.txn, param_bool(params, "dry_run"), &bad);
-	if (ret < 0)
-		fail_dataplane(&r, ret, &bad);
-	else
-		result =
-			json_pack("{s:I, s:I}", "generation", (json_int_t)s->ctl->store.generation, "changes", (json_int_t)r.txn.n);
-out:
+	txn_init(&r.txn, s->ctl);
+	if (read_request(&r, params) == 0) {
+		if (txn_run(&r.txn, dry_run, &bad) < 0)
+			fail_txn(&r, &bad);
+		else
+			json = result(&r, dry_run ? plan_json(&r.txn) : NULL);
+	}
 	txn_free(&r.txn);
-	return result;
+	return json;
 }

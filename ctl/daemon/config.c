@@ -62,7 +62,7 @@ static const struct option options[] = {
 	{{"state", SCHEMA_STRING, AT(state), .doc = "where the configuration is kept over a restart"},
 	 "FILE",
 	 "/var/lib/sluice/state.db",
-	 "not persisted by this build"},
+	 NULL},
 	{{"bpf-dir", SCHEMA_STRING, AT(bpf_dir), .doc = "where kernel programs are pinned"},
 	 "DIR",
 	 "/sys/fs/bpf/sluice",

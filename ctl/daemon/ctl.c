@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -7,6 +8,9 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "reconcile.h"
+#include "state.h"
+#include "wait.h"
 
 uint64_t ctl_now_us(void)
 {
@@ -34,11 +38,44 @@ void ctl_init(struct ctl *ctl, struct dp *dp)
 	ctl->dp = dp;
 	ctl->started_us = ctl_now_us();
 	make_boot_id(ctl->boot_id);
+	ctl_add_engine(ctl, &dataplane_engine, dp);
+}
+
+int ctl_add_engine(struct ctl *ctl, const struct engine_type *type, void *self)
+{
+	if (ctl->engines.n == ENGINES_MAX)
+		return -ENOSPC;
+	ctl->engines.at[ctl->engines.n++] = (struct engine){type, self};
+	return 0;
 }
 
 void ctl_fini(struct ctl *ctl)
 {
-	table_clear(&ctl->store.objects);
+	wait_fini(ctl);
+	store_clear(&ctl->store);
+	state_close(ctl->state);
+	ctl->state = NULL;
+}
+
+uint64_t ctl_due(const struct ctl *ctl)
+{
+	uint64_t reconcile = reconcile_due(ctl), wait = wait_due(ctl);
+
+	return reconcile < wait ? reconcile : wait;
+}
+
+void ctl_tick(struct ctl *ctl, uint64_t now_us)
+{
+	/* What comes into force now is not late. */
+	reconcile_run(ctl, now_us);
+	wait_run(ctl, now_us);
+	ctl_rearm(ctl);
+}
+
+void ctl_rearm(struct ctl *ctl)
+{
+	if (ctl->arm)
+		ctl->arm(ctl->arm_arg, ctl_due(ctl));
 }
 
 void ctl_note(struct ctl *ctl, const char *feature, const char *text)

@@ -3,8 +3,8 @@
 /*
  * get: configuration and state of objects.
  *
- * The answer is {generation, applied, objects, cursor}. `applied` is the generation that the engines have reached; this build applies
- * before it answers, so it equals `generation`. Objects come in the order of the schema and by name. With `limit` the answer may end
+ * The answer is {generation, applied, objects, cursor}. `applied` is the newest generation of which everything is in force; an object that
+ * is not has an `error`: {name, message, hint}. Objects come in the order of the schema and by name. With `limit` the answer may end
  * early: then `cursor` is where to go on, else it is null. The cursor names the last object shown, so objects that come and go between
  * two calls are neither repeated nor lose others.
  *
@@ -45,8 +45,9 @@ static json_t *port_state(struct ctl *ctl, const struct object *o)
 	struct dp_port_state state = {0};
 	json_t *json;
 
+	/* Not made yet: `error` says why. */
 	if (dp_port_state(ctl->dp, o->name, &state) < 0)
-		return json_object();
+		return json_pack("{s:s}", "link", "down");
 	json = json_pack("{s:s, s:s, s:i, s:i, s:I}", "link", state.link_up ? "up" : "down", "wake",
 			 state.wake ? state.wake : "timer", "queues", state.queues, "mtu", state.mtu, "macs",
 			 (json_int_t)state.macs);
@@ -68,17 +69,29 @@ static json_t *object_state(struct ctl *ctl, const struct object *o)
 	return json_object();
 }
 
+/* null for an object that is in force. */
+static json_t *fault_json(const struct object *o)
+{
+	static const struct fault untried = {.name = "pending", .msg = "not brought into force yet"};
+	const struct fault *f = o->fault && o->fault->name ? o->fault : &untried;
+
+	if (!o->pending_link)
+		return json_null();
+	return json_pack("{s:s, s:o, s:o}", "name", f->name, "message", rpc_text(f->msg), "hint", rpc_text(f->hint));
+}
+
 static json_t *object_json(struct rpc_session *s, const struct object *o, bool all)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:n}", "object", o->type->name, "name", o->name, "owner", o->owner, "attrs",
-			 schema_encode(o->type, o->conf, all, !s->read_only), "state", object_state(s->ctl, o), "error");
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "object", o->type->name, "name", o->name, "owner", o->owner, "attrs",
+			 schema_encode(o->type, o->conf, all, !s->read_only), "state", object_state(s->ctl, o), "error",
+			 fault_json(o));
 }
 
 /* Takes over `objects` and `cursor`. */
 static json_t *answer(struct ctl *ctl, json_t *objects, json_t *cursor)
 {
 	return json_pack("{s:I, s:I, s:o, s:o}", "generation", (json_int_t)ctl->store.generation, "applied",
-			 (json_int_t)ctl->store.generation, "objects", objects, "cursor", cursor);
+			 (json_int_t)store_applied(&ctl->store), "objects", objects, "cursor", cursor);
 }
 
 static json_t *get_node(struct ctl *ctl, const char *name, struct rpc_error *err)

@@ -3,10 +3,11 @@
 /*
  * sluiced: options, then a ladder of what must be there, the event loop, and the ladder back.
  *
- *      sockets (one daemon per paths)  ->  switch (EAL, workers)  ->  event loop: signals, switch, clients
+ *      sockets (one daemon per paths)  ->  state file  ->  switch (EAL, workers)  ->  state into force
+ *              ->  event loop: signals, switch, clients
  *
  * The sockets come first: a second daemon on the same paths must not touch huge pages or cores before it finds out. Clients that connect
- * while the switch starts wait in the listen queue.
+ * while the switch starts wait in the listen queue. What the state file holds is in force, as far as the node has it, before READY=1.
  *
  * SIGTERM, SIGINT and SIGHUP end it with exit code 0. They are blocked before the switch starts its workers, so that none of those
  * ever takes a signal.
@@ -23,11 +24,16 @@
 
 #include "config.h"
 #include "instance.h"
+#include "load.h"
 #include "log.h"
+#include "loop.h"
 #include "server.h"
+#include "state.h"
 
 struct daemon {
 	struct config config;
+	struct state *state; /* until ctl has it */
+	struct ctl_loop ctl_loop;
 	struct instance_socket control, stat;
 	struct dp *dp;
 	struct ctl ctl;
@@ -101,9 +107,8 @@ static void note_missing(struct daemon *d)
 	} else {
 		ctl_note(&d->ctl, "trunk", "none, as configured");
 	}
-	ctl_note(&d->ctl, "state", "not persisted by this build");
 	for (unsigned i = 0; (name = config_unsupported(&d->config, i, &text)); i++)
-		log_printf(LOG_WARNING, "%s: %s%s", name, !strcmp(name, "state") ? "the state is " : "", text);
+		log_printf(LOG_WARNING, "%s: %s", name, text);
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------------------------- */
@@ -133,6 +138,8 @@ static int open_loop(struct daemon *d)
 		ret = sd_event_source_set_floating(source, true);
 	sd_event_source_unref(source);
 	if (ret >= 0)
+		ret = ctl_loop_open(&d->ctl_loop, &d->ctl, d->event);
+	if (ret >= 0)
 		ret = sd_event_set_watchdog(d->event, true);
 	if (ret >= 0)
 		ret = server_open(&d->server, d->event, &d->ctl);
@@ -161,6 +168,28 @@ static int open_sockets(struct daemon *d)
 	return ret;
 }
 
+static int open_state(struct daemon *d)
+{
+	char why[256];
+	int ret = state_open(&d->state, d->config.state, why, sizeof(why));
+
+	if (ret < 0)
+		log_printf(LOG_ERR, "cannot use the state file: %s", why);
+	return ret;
+}
+
+static int load_state(struct daemon *d)
+{
+	int ret = ctl_load(&d->ctl, d->state);
+
+	if (ret < 0)
+		log_printf(LOG_ERR, "cannot load the state: %s", ret == -ENOMEM ? strerror(ENOMEM) : state_why(d->state));
+	else
+		log_printf(LOG_INFO, "state: generation %llu, %zu objects, %zu of them not in force",
+			   (unsigned long long)d->ctl.store.generation, d->ctl.store.objects.n, d->ctl.store.n_pending);
+	return ret;
+}
+
 static int loop(struct daemon *d)
 {
 	int ret;
@@ -184,18 +213,27 @@ static int run(struct daemon *d)
 	ret = open_sockets(d);
 	if (ret < 0)
 		return ret;
-	ret = open_switch(d);
+	ret = open_state(d);
 	if (ret < 0)
 		goto close_sockets;
+	ret = open_switch(d);
+	if (ret < 0)
+		goto close_state;
 	ctl_init(&d->ctl, d->dp);
 	note_missing(d);
-	ret = open_loop(d);
+	ret = load_state(d);
+	d->state = NULL; /* ctl's, whatever came of it */
+	if (ret >= 0)
+		ret = open_loop(d);
 	if (ret >= 0)
 		ret = loop(d);
 	server_close(d->server);
+	ctl_loop_close(&d->ctl_loop);
 	sd_event_unref(d->event);
 	ctl_fini(&d->ctl);
 	dp_close(d->dp);
+close_state:
+	state_close(d->state);
 close_sockets:
 	instance_close(&d->stat);
 	instance_close(&d->control);

@@ -10,8 +10,8 @@ static const struct {
 	const char *name;
 	rpc_handler handle;
 } handlers[] = {
-	{"hello", hello_method}, {"describe", describe_method}, {"apply", apply_method},
-	{"get", get_method},	 {"stats", stats_method},	{"fdb", fdb_method},
+	{"hello", hello_method}, {"describe", describe_method}, {"apply", apply_method}, {"get", get_method},
+	{"wait", wait_method},	 {"stats", stats_method},	{"fdb", fdb_method},
 };
 
 json_t *methods_call(const struct schema_method *m, struct rpc_session *s, const json_t *params, struct rpc_error *err)
@@ -44,7 +44,8 @@ bool param_bool(const json_t *params, const char *name)
 /* "object.vlan", "method.fdb", "apply.replace": what a client may rely on, without comparing versions. */
 static json_t *features(void)
 {
-	static const char *const others[] = {"apply.replace", "apply.dry_run", "apply.expect_generation"};
+	static const char *const others[] = {"apply.replace", "apply.dry_run", "apply.plan", "apply.expect_generation",
+					     "apply.force"};
 	json_t *list = json_array();
 	bool failed = !list;
 

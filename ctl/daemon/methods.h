@@ -17,6 +17,7 @@ json_t *hello_method(struct rpc_session *s, const json_t *params, struct rpc_err
 json_t *describe_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 json_t *apply_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 json_t *get_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
+json_t *wait_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 json_t *stats_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 json_t *fdb_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
 

@@ -34,7 +34,7 @@ void *rpc_fail_schema(struct rpc_error *err, const char *prefix, const struct sc
 }
 
 /* Messages quote what came in and are cut to size, so they may hold broken UTF-8, which JSON does not take. */
-static json_t *text_json(const char *text)
+json_t *rpc_text(const char *text)
 {
 	json_t *s = json_string(text);
 	char ascii[sizeof(((struct rpc_error *)0)->msg)];
@@ -50,8 +50,8 @@ static json_t *text_json(const char *text)
 
 static json_t *error_json(const struct rpc_error *err)
 {
-	return json_pack("{s:i, s:o, s:{s:s, s:o, s:o}}", "code", err->code, "message", text_json(err->msg), "data", "name",
-			 err->name, "path", text_json(err->path), "hint", text_json(err->hint));
+	return json_pack("{s:i, s:o, s:{s:s, s:o, s:o}}", "code", err->code, "message", rpc_text(err->msg), "data", "name",
+			 err->name, "path", rpc_text(err->path), "hint", rpc_text(err->hint));
 }
 
 /* --- answers -------------------------------------------------------------------------------------------------------------- */

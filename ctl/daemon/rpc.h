@@ -131,6 +131,8 @@ void rpc_release(struct rpc_hold *hold);
 /* The answer to something that never became a request (id null): a line too long, a client too many. NULL when out of memory. */
 char *rpc_error_line(const struct rpc_error *err, size_t *len);
 
+/* Text that may hold anything as a JSON string: what is not UTF-8 shows as `?`. NULL when out of memory. */
+json_t *rpc_text(const char *text);
 /* Fill *err and return NULL, so that a handler can `return rpc_fail(...)`. `hint` may be NULL. */
 void *rpc_fail(struct rpc_error *err, int code, const char *name, const char *path, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "store.h"
+#include "uses.h"
 
 #define BUCKETS_MIN 64
 
-static uint32_t hash_of(const struct schema_object *type, const char *name)
+uint32_t object_hash(const struct schema_object *type, const char *name)
 {
 	uint32_t h = 2166136261u;
 
@@ -29,7 +30,7 @@ struct object *object_new(const struct schema_object *type, const char *name, co
 	if (!o)
 		return NULL;
 	o->type = type;
-	o->hash = hash_of(type, name);
+	o->hash = object_hash(type, name);
 	snprintf(o->name, sizeof(o->name), "%s", name);
 	snprintf(o->owner, sizeof(o->owner), "%s", owner);
 	o->conf = conf;
@@ -40,6 +41,8 @@ void object_free(struct object *o)
 {
 	if (!o)
 		return;
+	claims_free(o->claims);
+	free(o->fault);
 	free(o->conf);
 	free(o);
 }
@@ -81,7 +84,7 @@ void table_insert(struct table *t, struct object *o)
 /* The link that points to the object, or to the NULL at the end of its chain; NULL before the first reserve. */
 static struct object **find_link(const struct table *t, const struct schema_object *type, const char *name)
 {
-	uint32_t hash = hash_of(type, name);
+	uint32_t hash = object_hash(type, name);
 	struct object **link;
 
 	if (!t->n_buckets)
@@ -170,4 +173,51 @@ size_t table_count(const struct table *t, const struct schema_object *type)
 		for (const struct object *o = t->buckets[i]; o; o = o->next)
 			n += o->type == type;
 	return n;
+}
+
+/* --- pending ----------------------------------------------------------------------------------------------------------------- */
+
+uint64_t store_applied(const struct store *s)
+{
+	uint64_t applied = s->generation;
+
+	for (const struct object *o = s->pending; o; o = o->pending_next)
+		if (o->since && o->since - 1 < applied)
+			applied = o->since - 1;
+	return applied;
+}
+
+void store_pend(struct store *s, struct object *o, uint64_t since)
+{
+	if (o->pending_link)
+		return;
+	o->since = since;
+	o->pending_next = s->pending;
+	o->pending_link = &s->pending;
+	if (s->pending)
+		s->pending->pending_link = &o->pending_next;
+	s->pending = o;
+	s->n_pending++;
+}
+
+void store_settle(struct store *s, struct object *o)
+{
+	if (!o->pending_link)
+		return;
+	*o->pending_link = o->pending_next;
+	if (o->pending_next)
+		o->pending_next->pending_link = o->pending_link;
+	o->pending_link = NULL;
+	o->pending_next = NULL;
+	s->n_pending--;
+	free(o->fault);
+	o->fault = NULL;
+}
+
+void store_clear(struct store *s)
+{
+	/* The claims are the objects'; their index goes first. */
+	free(s->claims.buckets);
+	table_clear(&s->objects);
+	*s = (struct store){0};
 }

@@ -3,22 +3,26 @@
 #define CTL_STORE_H
 
 /*
- * The desired state: which objects there are, whose they are, and how they are configured.
+ * The desired state: which objects there are, whose they are, how they are configured, and what of it is not in force yet.
  *
  *      store
  *        generation 7
- *        table: (type, name) --hash--> object -> object -> ...
- *                                        |
- *                                        +-- owner "cap", conf -> struct port_conf
+ *        objects: (type, name) --hash--> object -> object -> ...
+ *                                          |
+ *                                          +-- owner "cap", conf -> struct port_conf, generation 5
+ *                                          +-- made: bit of each engine that has it in force
+ *                                          +-- claims, refs: what it takes and who needs it (uses.h)
+ *        pending: object <-> object <-> ...   not in force as configured: since when, why, when to try again (reconcile.h)
+ *        claims:  "ifname eth1" --hash--> object
  *
- * Objects of all types are in one table, keyed by type and name. The table knows nothing of what a conf holds. The same table serves
- * apply.c to collect what a transaction would leave behind.
+ * Objects of all types are in one table, keyed by type and name. The table knows nothing of what a conf holds.
  *
  * A change is committed when nothing can fail any more: whoever inserts has allocated the object before and has reserved its place
  * by table_reserve(); insertion itself only links.
  *
- * The generation counts the transactions that changed something, from 0 at the daemon's start. It is not kept over a restart by this
- * build; `boot_id` tells clients so.
+ * The generation counts the transactions that changed something. It is kept with the objects (state.h), so it goes on over a restart; it
+ * begins at 0 with an empty state. `applied` is the newest generation of which everything is in force: one less than the oldest that
+ * brought an object which is pending now.
  *
  * Control thread only.
  */
@@ -38,13 +42,27 @@ struct fault {
 	char hint[192];
 };
 
+struct claim;
+
 struct object {
 	struct object *next;
 	uint32_t hash;
 	const struct schema_object *type;
 	char name[STORE_NAME_MAX];
 	char owner[STORE_NAME_MAX];
-	void *conf; /* the type's struct; freed with the object */
+	void *conf;	     /* the type's struct; freed with the object */
+	uint64_t generation; /* that changed it last */
+
+	uint32_t refs;	      /* objects that need this one */
+	struct claim *claims; /* what it takes for itself */
+
+	unsigned made; /* engines that have it in force, by bit */
+	/* While it is pending: */
+	struct object *pending_next, **pending_link; /* link NULL: it is not */
+	uint64_t since;				     /* generation that is not applied for its sake */
+	uint64_t retry_us;			     /* when to try again, CLOCK_BOOTTIME */
+	uint32_t delay_us;			     /* how long the last wait was */
+	struct fault *fault;			     /* why, or NULL before the first try */
 };
 
 struct table {
@@ -53,15 +71,34 @@ struct table {
 	size_t n;
 };
 
+struct claims {
+	struct claim **buckets;
+	size_t n_buckets, n;
+};
+
 struct store {
 	struct table objects;
+	struct claims claims;
+	struct object *pending;
+	size_t n_pending;
 	uint64_t generation;
 };
+
+/* Newest generation that is in force. Walks over what is pending. */
+uint64_t store_applied(const struct store *s);
+/* Put an object that is in the table among the pending, or take it out (its fault goes). Either may be so already. */
+void store_pend(struct store *s, struct object *o, uint64_t since);
+void store_settle(struct store *s, struct object *o);
+/* Free everything. */
+void store_clear(struct store *s);
 
 /* A new object that takes over `conf`, or NULL when out of memory (then conf is still the caller's). */
 struct object *object_new(const struct schema_object *type, const char *name, const char *owner, void *conf);
 /* Free it and its conf. NULL is fine. */
 void object_free(struct object *o);
+
+/* What objects and tables are hashed by. */
+uint32_t object_hash(const struct schema_object *type, const char *name);
 
 /* Make room for `extra` more objects. 0 or -ENOMEM; what is in the table is untouched either way. */
 int table_reserve(struct table *t, size_t extra);

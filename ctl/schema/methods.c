@@ -33,7 +33,8 @@ static const struct schema_param apply[] = {
 	{"ops", "list", .doc = "operations in order, each {op: add|set|del, object, name, attrs}"},
 	{"replace", "object", .doc = "{objects: [{object, name, attrs}, ...]}: make the client's own objects exactly these"},
 	{"expect_generation", "integer", .max = MAX_INT, .doc = "refuse if the configuration is at another generation"},
-	{"dry_run", "boolean", .doc = "validate only"},
+	{"dry_run", "boolean", .doc = "validate only, and answer with the plan: what would change"},
+	{"force", "boolean", .doc = "change and delete objects of other owners too"},
 	{.name = NULL},
 };
 
@@ -61,11 +62,18 @@ static const struct schema_param fdb[] = {
 	{.name = NULL},
 };
 
+static const struct schema_param wait[] = {
+	{"generation", "integer", .max = MAX_INT, .doc = "the generation to wait for; without: the present one"},
+	{"timeout_ms", "integer", .max = 3600000, .doc = "give up after so long; without: 10000"},
+	{.name = NULL},
+};
+
 const struct schema_method schema_methods[] = {
 	{"hello", "say who is there; learn who answers and what it can do", .params = hello},
 	{"describe", "objects, attributes, methods and drop reasons of this daemon", .params = none},
 	{"apply", "change the configuration: all of it or nothing", .writes = true, .params = apply},
 	{"get", "configuration and state of objects", .params = get},
+	{"wait", "be answered when a generation is applied: accepted is not yet in force", .params = wait},
 	{"stats", "counters", .params = stats},
 	{"fdb", "the addresses that the switch knows", .params = fdb},
 	{.name = NULL},

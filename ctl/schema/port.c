@@ -4,10 +4,12 @@
  * Object "port": everything that struct dp_port_conf holds. Which attributes go together is the dataplane's to say, and its kinds'.
  */
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "objects.h"
+#include "types.h"
 
 #define MEMBER(m)  offsetof(struct port_conf, dp.m)
 #define AT(m)	   .offset = MEMBER(m), .size = sizeof(((struct port_conf *)0)->dp.m)
@@ -96,6 +98,72 @@ static void settle(void *conf)
 		port->dp.vlan_mode = port->dp.vlan ? DP_VLAN_ACCESS : DP_VLAN_TRUNK;
 }
 
+/* --- uses ------------------------------------------------------------------------------------------------------------------ */
+
+struct teller {
+	void (*tell)(void *arg, const struct schema_use *use);
+	void *arg;
+};
+
+__attribute__((format(printf, 3, 4))) static void takes(const struct teller *t, const char *attr, const char *fmt, ...)
+{
+	struct schema_use use = {.kind = SCHEMA_TAKES, .attr = attr};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(use.key, sizeof(use.key), fmt, ap);
+	va_end(ap);
+	t->tell(t->arg, &use);
+}
+
+static void takes_mac(const struct teller *t, const char *attr, uint16_t vlan, const uint8_t mac[6])
+{
+	char text[MAC_TEXT_SIZE];
+
+	mac_format(mac, text);
+	takes(t, attr, "%s in VLAN %u", text, vlan);
+}
+
+/* An address that a port names twice, as its mac and in static_macs, is told once. */
+static bool named_before(const struct dp_port_conf *c, unsigned i)
+{
+	const struct dp_static_mac *m = &c->static_macs[i];
+
+	if (c->has_mac && c->vlan == m->vlan && !memcmp(c->mac, m->mac, 6))
+		return true;
+	for (unsigned k = 0; k < i; k++)
+		if (c->static_macs[k].vlan == m->vlan && !memcmp(c->static_macs[k].mac, m->mac, 6))
+			return true;
+	return false;
+}
+
+/* A device or a place on a socket has one port, whatever its kind; an address of a VLAN is behind one. */
+static void uses(const void *conf, void (*tell)(void *arg, const struct schema_use *use), void *arg)
+{
+	const struct dp_port_conf *c = &((const struct port_conf *)conf)->dp;
+	struct teller t = {tell, arg};
+
+	if (c->vlan) {
+		struct schema_use use = {.kind = SCHEMA_NEEDS, .attr = "vlan", .object = &schema_vlan};
+
+		snprintf(use.key, sizeof(use.key), "%u", c->vlan);
+		tell(arg, &use);
+	}
+	if (c->ifname[0])
+		takes(&t, "ifname", "ifname %s", c->ifname);
+	if (c->devargs[0])
+		takes(&t, "devargs", "device %.180s", c->devargs);
+	/* A client is one of many that may connect there: the other side tells them apart. */
+	if (c->path[0] && !c->client)
+		takes(&t, c->id ? "id" : "path", "id %u on %s", c->id, c->path);
+	/* A trunk's mac is only a check: it is in no VLAN of the port's own. */
+	if (c->has_mac && c->vlan)
+		takes_mac(&t, "mac", c->vlan, c->mac);
+	for (unsigned i = 0; i < c->n_static_macs; i++)
+		if (!named_before(c, i))
+			takes_mac(&t, "static_macs", c->static_macs[i].vlan, c->static_macs[i].mac);
+}
+
 const struct schema_object schema_port = {
 	.name = "port",
 	.doc = "a port of the switch",
@@ -104,4 +172,5 @@ const struct schema_object schema_port = {
 	.attrs = attrs,
 	.set_name = set_name,
 	.settle = settle,
+	.uses = uses,
 };

@@ -88,6 +88,14 @@ struct schema_error {
 	char hint[160];
 };
 
+/* What a configuration needs of other objects, and what it takes for itself alone. */
+struct schema_use {
+	enum { SCHEMA_NEEDS, SCHEMA_TAKES } kind;
+	const char *attr;		    /* that says so */
+	const struct schema_object *object; /* NEEDS: type of the object that must be there; `key` is its name */
+	char key[192];			    /* TAKES: what, as people say it and no other object can: "ifname eth1" */
+};
+
 struct schema_object {
 	const char *name; /* "port" */
 	const char *doc;
@@ -99,6 +107,8 @@ struct schema_object {
 	int (*set_name)(void *conf, const char *name, struct schema_error *err);
 	/* Fill what follows from other attributes when it was not given; after each decoding. NULL: nothing does. */
 	void (*settle)(void *conf);
+	/* Tell each use of a valid configuration. NULL: it needs and takes nothing but its name. */
+	void (*uses)(const void *conf, void (*tell)(void *arg, const struct schema_use *use), void *arg);
 };
 
 struct schema_param {

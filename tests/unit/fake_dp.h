@@ -23,11 +23,19 @@ struct dp {
 	unsigned n_ports;
 	struct dp_vlan_conf vlans[DP_VLAN_N];
 	bool has_vlan[DP_VLAN_N];
-	unsigned applies;	      /* calls of dp_apply(), dry runs too */
+	unsigned applies;	      /* calls of dp_apply() and dp_prepare() */
 	size_t n_ops;		      /* of the last one */
 	enum dp_op_type op_types[64]; /* and what they were */
 	/* Refuse the operation on the port of this name. */
 	const char *refuse_port, *refuse_attr;
+	/* The device of a port of this path is not to be had. */
+	const char *lacking_path;
+	unsigned commits, aborts;
+};
+
+/* What dp_prepare() made: the switch as it will be. */
+struct dp_change {
+	struct dp *dp, next;
 };
 
 static struct dp fake_dp;
@@ -77,6 +85,10 @@ static int fake_port_op(struct dp *dp, const struct dp_op *op, size_t index, str
 		return 0;
 	}
 	fake_must(i < 0);
+	if (dp->lacking_path && !strcmp(dp->lacking_path, op->port->path)) {
+		fake_must(op->lack);
+		return fake_refuse(op->lack, index, 0, "no-such-path", "path", "path: there is no such directory");
+	}
 	if (dp->n_ports == FAKE_PORTS)
 		return fake_refuse(err, index, -ENOSPC, "too-many", "", "too many ports");
 	dp->ports[dp->n_ports++] = *op->port;
@@ -92,12 +104,11 @@ static void fake_vlan_op(struct dp *dp, const struct dp_op *op)
 	dp->vlans[op->vlan->id] = *op->vlan;
 }
 
-int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err)
+/* As the switch would be. */
+static int fake_next(const struct dp *dp, struct dp *next, const struct dp_op *ops, size_t n_ops, struct dp_error *err)
 {
-	struct dp *next = malloc(sizeof(*next));
 	int ret = 0;
 
-	fake_must(next);
 	*next = *dp;
 	for (size_t i = 0; ret == 0 && i < n_ops; i++) {
 		if (ops[i].type == DP_VLAN_SET || ops[i].type == DP_VLAN_DEL)
@@ -105,14 +116,50 @@ int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run,
 		else
 			ret = fake_port_op(next, &ops[i], i, err);
 	}
-	if (ret == 0 && !dry_run)
-		*dp = *next;
-	dp->applies++;
-	dp->n_ops = n_ops;
+	next->n_ops = n_ops;
 	for (size_t i = 0; i < n_ops && i < 64; i++)
-		dp->op_types[i] = ops[i].type;
-	free(next);
+		next->op_types[i] = ops[i].type;
 	return ret;
+}
+
+int dp_prepare(struct dp *dp, const struct dp_op *ops, size_t n_ops, struct dp_change **change, struct dp_error *err)
+{
+	struct dp_change *c = malloc(sizeof(*c));
+	int ret = c ? fake_next(dp, &c->next, ops, n_ops, err) : -ENOMEM;
+
+	dp->applies++;
+	if (ret < 0) {
+		free(c);
+		return c ? ret : fake_refuse(err, SIZE_MAX, -ENOMEM, "no-memory", "", "out of memory");
+	}
+	c->dp = dp;
+	*change = c;
+	return 0;
+}
+
+void dp_commit(struct dp_change *change)
+{
+	change->next.applies = change->dp->applies;
+	change->next.commits++;
+	*change->dp = change->next;
+	free(change);
+}
+
+void dp_abort(struct dp_change *change)
+{
+	change->dp->aborts++;
+	free(change);
+}
+
+int dp_apply(struct dp *dp, const struct dp_op *ops, size_t n_ops, bool dry_run, struct dp_error *err)
+{
+	struct dp *next = malloc(sizeof(*next));
+	int ret = next ? fake_next(dp, next, ops, n_ops, err) : -ENOMEM;
+
+	fake_must(dry_run);
+	dp->applies++;
+	free(next);
+	return next ? ret : fake_refuse(err, SIZE_MAX, -ENOMEM, "no-memory", "", "out of memory");
 }
 
 int dp_port_state(struct dp *dp, const char *name, struct dp_port_state *out)

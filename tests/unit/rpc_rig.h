@@ -134,7 +134,10 @@ static inline const char *path_of(const char *port)
 	return i < 0 ? NULL : fake_dp.ports[i].path;
 }
 
-#define ADD_PORT(name, more) "{\"op\":\"add\",\"object\":\"port\",\"name\":\"" name "\",\"attrs\":{\"kind\":\"memif\"" more "}}"
-#define OPS(ops)	     "{\"ops\":[" ops "]}"
+#define ADD_PORT(name, more)	 "{\"op\":\"add\",\"object\":\"port\",\"name\":\"" name "\",\"attrs\":{\"kind\":\"memif\"" more "}}"
+#define ADD_VLAN(id)		 "{\"op\":\"add\",\"object\":\"vlan\",\"name\":\"" id "\"}"
+#define DEL(object, name)	 "{\"op\":\"del\",\"object\":\"" object "\",\"name\":\"" name "\"}"
+#define SET(object, name, attrs) "{\"op\":\"set\",\"object\":\"" object "\",\"name\":\"" name "\",\"attrs\":{" attrs "}}"
+#define OPS(ops)		 "{\"ops\":[" ops "]}"
 
 #endif

@@ -208,9 +208,9 @@ static void what_this_build_cannot_do_is_said_or_refused(void **state)
 	const char *text;
 	struct config c;
 
-	assert_int_equal(OPTIONS(&c, "--state", "/var/x.db", "--poll", "busy"), 0);
-	assert_string_equal(config_unsupported(&c, 0, &text), "state");
-	assert_string_equal(text, "not persisted by this build");
+	assert_int_equal(OPTIONS(&c, "--bpf-dir", "/var/x", "--poll", "busy"), 0);
+	assert_string_equal(config_unsupported(&c, 0, &text), "bpf-dir");
+	assert_string_equal(text, "no kernel programs in this build");
 	assert_null(config_unsupported(&c, 1, &text));
 	OPTION_ERROR("trunk veth: not one of auto, none", "--trunk", "veth");
 }

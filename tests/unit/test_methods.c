@@ -10,7 +10,7 @@
 
 static void adding_what_is_so_succeeds_and_what_differs_is_refused(void **state)
 {
-	apply(OPS(ADD_PORT("p", ",\"vlan\":100,\"ips\":[\"10.0.0.2\",\"10.0.0.1\"]")), 1);
+	apply(OPS(ADD_VLAN("100") "," ADD_PORT("p", ",\"vlan\":100,\"ips\":[\"10.0.0.2\",\"10.0.0.1\"]")), 1);
 	apply(OPS(ADD_PORT("p", ",\"vlan\":100,\"ips\":[\"10.0.0.1\",\"10.0.0.2\"]")), 1);
 	assert_int_equal(fake_dp.applies, 1);
 	assert_error(call("apply", OPS(ADD_PORT("p", ",\"vlan\":101"))), RPC_REFUSED, "exists", "ops[0].name");
@@ -19,7 +19,7 @@ static void adding_what_is_so_succeeds_and_what_differs_is_refused(void **state)
 
 static void set_changes_what_is_named_and_keeps_the_rest(void **state)
 {
-	apply(OPS(ADD_PORT("p", ",\"vlan\":100,\"path\":\"/a\"")), 1);
+	apply(OPS(ADD_VLAN("100") "," ADD_PORT("p", ",\"vlan\":100,\"path\":\"/a\"")), 1);
 	apply(OPS("{\"op\":\"set\",\"object\":\"port\",\"name\":\"p\",\"attrs\":{\"in_bps\":5}}"), 2);
 	assert_int_equal(fake_dp.ports[0].in.bps, 5);
 	assert_int_equal(fake_dp.ports[0].vlan, 100);
@@ -48,15 +48,23 @@ static void deleting_what_is_not_there_succeeds(void **state)
 
 static void operations_see_what_those_before_them_did(void **state)
 {
-	apply(OPS(ADD_PORT("p", ",\"vlan\":1") ",{\"op\":\"set\",\"object\":\"port\",\"name\":\"p\",\"attrs\":{\"vlan\":2}},"
-					       "{\"op\":\"del\",\"object\":\"port\",\"name\":\"p\"}," ADD_PORT(
-						       "p", ",\"path\":\"/again\"")),
+	apply(OPS(ADD_PORT("p", ",\"in_bps\":1") "," SET("port", "p", "\"in_bps\":2") "," DEL("port", "p") "," ADD_PORT(
+		      "p", ",\"path\":\"/again\"")),
 	      1);
 	assert_string_equal(path_of("p"), "/again");
-	assert_int_equal(fake_dp.n_ops, 4);
+	/* The switch is asked for what it comes to. */
+	assert_int_equal(fake_dp.n_ops, 1);
+	assert_int_equal(fake_dp.op_types[0], DP_PORT_ADD);
 	assert_non_null(table_find(&ctl.store.objects, &schema_port, "p"));
 	/* Exists within the transaction. */
-	assert_error(call("apply", OPS(ADD_PORT("q", "") "," ADD_PORT("q", ",\"vlan\":2"))), RPC_REFUSED, "exists", "ops[1].name");
+	assert_error(call("apply", OPS(ADD_PORT("q", "") "," ADD_PORT("q", ",\"in_bps\":2"))), RPC_REFUSED, "exists",
+		     "ops[1].name");
+	/* Coming and going is nothing, and going and coming is a new port. */
+	apply(OPS(ADD_PORT("q", "") "," DEL("port", "q")), 1);
+	apply(OPS(DEL("port", "p") "," ADD_PORT("p", ",\"path\":\"/again\"")), 2);
+	assert_int_equal(fake_dp.n_ops, 2);
+	assert_int_equal(fake_dp.op_types[0], DP_PORT_DEL);
+	assert_int_equal(fake_dp.op_types[1], DP_PORT_ADD);
 }
 
 static void all_operations_or_none(void **state)
@@ -79,8 +87,9 @@ static void the_dataplanes_error_names_the_operation_not_the_step(void **state)
 {
 	apply(OPS(ADD_PORT("p", "")), 1);
 	/* The first operation is no step, so the second is the first one of the switch. */
-	assert_error(call("apply", OPS(ADD_PORT("p", "") "," ADD_PORT("q", ",\"vlan\":5,\"vlan_mode\":\"trunk\""))), RPC_REFUSED,
-		     "not-allowed", "ops[1].attrs.vlan");
+	assert_error(
+		call("apply", OPS(ADD_PORT("p", "") "," ADD_VLAN("5") "," ADD_PORT("q", ",\"vlan\":5,\"vlan_mode\":\"trunk\""))),
+		RPC_REFUSED, "not-allowed", "ops[2].attrs.vlan");
 }
 
 static void a_dry_run_asks_and_changes_nothing(void **state)
@@ -168,9 +177,9 @@ static void replace_leaves_to_others_what_is_theirs(void **state)
 	rpc_session_init(&other, &ctl, false);
 	hello(&session, "a");
 	hello(&other, "b");
-	apply_as(&other, OPS(ADD_PORT("shared", ",\"vlan\":5")), 1);
-	apply(REPLACE(PORT("shared", ",\"vlan\":5")), 1);
-	assert_error(call("apply", REPLACE(PORT("mine", "") "," PORT("shared", ",\"vlan\":6"))), RPC_REFUSED, "owned",
+	apply_as(&other, OPS(ADD_PORT("shared", ",\"in_bps\":5")), 1);
+	apply(REPLACE(PORT("shared", ",\"in_bps\":5")), 1);
+	assert_error(call("apply", REPLACE(PORT("mine", "") "," PORT("shared", ",\"in_bps\":6"))), RPC_REFUSED, "owned",
 		     "replace.objects[1].name");
 	assert_int_equal(fake_dp.n_ports, 1);
 	apply(REPLACE(""), 1);
@@ -185,8 +194,8 @@ static void replace_refuses_a_list_that_contradicts_itself(void **state)
 		     "unknown-parameter", "replace.objects[0]");
 	assert_error(call("apply", "{\"replace\":{}}"), RPC_INVALID_PARAMS, "bad-value", "replace");
 	assert_error(call("apply", "{\"replace\":{\"objects\":[],\"x\":1}}"), RPC_INVALID_PARAMS, "bad-value", "replace");
-	assert_error(call("apply", REPLACE(PORT("p", ",\"vlan\":1,\"vlan_mode\":\"trunk\""))), RPC_REFUSED, "not-allowed",
-		     "replace.objects[0].attrs.vlan");
+	assert_error(call("apply", REPLACE(PORT("p", ",\"vlan\":1,\"vlan_mode\":\"trunk\"") "," VLAN("1"))), RPC_REFUSED,
+		     "not-allowed", "replace.objects[0].attrs.vlan");
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load.h"
+#include "log.h"
+#include "reconcile.h"
+#include "state.h"
+#include "uses.h"
+
+static int load_conf(const struct schema_object *type, const struct state_row *row, void *conf)
+{
+	json_t *attrs = json_loads(row->attrs, JSON_REJECT_DUPLICATES, NULL);
+	struct schema_error bad = {0};
+	int ret = json_is_object(attrs) ? schema_set_name(type, conf, row->name, &bad) : -EINVAL;
+
+	if (ret == 0)
+		ret = schema_decode(type, attrs, NULL, conf, &bad);
+	json_decref(attrs);
+	if (ret < 0 && bad.name && !strcmp(bad.name, "unknown-attribute"))
+		return -ENOTSUP;
+	return ret < 0 ? -EBADMSG : 0;
+}
+
+/* An object of its own memory, linked nowhere. */
+static int load_object(const struct schema_object *type, const struct state_row *row, struct object **object)
+{
+	void *conf = malloc(type->size);
+	int ret;
+
+	if (!conf)
+		return -ENOMEM;
+	schema_defaults(type, conf);
+	ret = load_conf(type, row, conf);
+	*object = ret == 0 ? object_new(type, row->name, row->owner, conf) : NULL;
+	if (!*object) {
+		free(conf);
+		return ret < 0 ? ret : -ENOMEM;
+	}
+	(*object)->generation = row->generation;
+	ret = claims_make(*object);
+	if (ret < 0)
+		object_free(*object);
+	return ret;
+}
+
+static bool claims_free_to_take(const struct store *s, const struct object *o)
+{
+	for (const struct claim *k = o->claims; k; k = k->more)
+		if (claims_find(&s->claims, k))
+			return false;
+	return true;
+}
+
+static int load_row(void *arg, const struct state_row *row)
+{
+	const struct schema_object *type = schema_object_find(row->object);
+	struct store *s = &((struct ctl *)arg)->store;
+	struct object *o;
+	int ret;
+
+	if (!type)
+		return -ENOTSUP;
+	if (type->read_only || !schema_name_valid(row->owner) || table_find(&s->objects, type, row->name))
+		return -EBADMSG;
+	ret = load_object(type, row, &o);
+	if (ret < 0)
+		return ret;
+	if (!claims_free_to_take(s, o)) {
+		object_free(o);
+		return -EBADMSG;
+	}
+	if (table_reserve(&s->objects, 1) < 0 || claims_reserve(&s->claims, claims_count(o)) < 0) {
+		object_free(o);
+		return -ENOMEM;
+	}
+	table_insert(&s->objects, o);
+	claims_link(&s->claims, o);
+	store_pend(s, o, o->generation);
+	return 0;
+}
+
+struct needs {
+	const struct table *objects;
+	bool missing;
+};
+
+static void find_missing(void *arg, const struct schema_use *use)
+{
+	struct needs *n = arg;
+
+	n->missing |= use->kind == SCHEMA_NEEDS && !table_find(n->objects, use->object, use->key);
+}
+
+/* All that is needed is there; count who needs it. */
+static int link_needs(struct store *s)
+{
+	struct needs n = {.objects = &s->objects};
+
+	for (struct object *o = s->pending; o; o = o->pending_next) {
+		if (!o->type->uses)
+			continue;
+		o->type->uses(o->conf, find_missing, &n);
+		refs_count(&s->objects, o->type, o->conf, 1);
+	}
+	return n.missing ? -EBADMSG : 0;
+}
+
+int ctl_load(struct ctl *ctl, struct state *state)
+{
+	int ret;
+
+	ctl->state = state;
+	ret = state_load(state, load_row, ctl);
+	if (ret == 0)
+		ret = link_needs(&ctl->store);
+	if (ret == -EBADMSG || ret == -ENOTSUP) {
+		store_clear(&ctl->store);
+		ret = state_set_aside(state, ret == -ENOTSUP);
+	}
+	if (state_aside(state))
+		log_printf(LOG_ERR, "the state file could not be used and was put aside as %s; this node starts empty",
+			   state_aside(state));
+	if (ret < 0)
+		return ret;
+	ctl->store.generation = state_generation(state);
+	reconcile_run(ctl, UINT64_MAX);
+	return 0;
+}
