@@ -70,7 +70,7 @@ HOSTILE = [
     ("an op without an object", json.dumps(_ops({"op": "add"})).encode(), PARAMS),
     ("an unknown op", json.dumps(_ops({"op": "frobnicate", "object": "port", "name": "p"})).encode(), PARAMS),
     ("a kind that is none", json.dumps(_ops(add("port", "p", kind="carrier-pigeon"))).encode(), None),
-    ("a device that is not there", json.dumps(_port(ifname="none-such")).encode(), None),
+    ("a device that is not Ethernet", json.dumps(_port()).encode(), REFUSED),
 ]
 
 
