@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "json_memory.h"
 #include "reconcile.h"
 #include "state.h"
 #include "wait.h"
@@ -34,6 +35,7 @@ static void make_boot_id(char out[33])
 
 void ctl_init(struct ctl *ctl, struct dp *dp)
 {
+	json_memory_watch();
 	memset(ctl, 0, sizeof(*ctl));
 	ctl->dp = dp;
 	ctl->started_us = ctl_now_us();

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_memory.h"
 #include "load.h"
 #include "log.h"
 #include "reconcile.h"
@@ -12,10 +13,17 @@
 
 static int load_conf(const struct schema_object *type, const struct state_row *row, void *conf)
 {
-	json_t *attrs = json_loads(row->attrs, JSON_REJECT_DUPLICATES, NULL);
 	struct schema_error bad = {0};
-	int ret = json_is_object(attrs) ? schema_set_name(type, conf, row->name, &bad) : -EINVAL;
+	json_t *attrs;
+	int ret;
 
+	json_memory_reset();
+	attrs = json_loads(row->attrs, JSON_REJECT_DUPLICATES, NULL);
+	if (json_memory_failed()) {
+		json_decref(attrs);
+		return -ENOMEM;
+	}
+	ret = json_is_object(attrs) ? schema_set_name(type, conf, row->name, &bad) : -EINVAL;
 	if (ret == 0)
 		ret = schema_decode(type, attrs, NULL, conf, &bad);
 	json_decref(attrs);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_memory.h"
 #include "methods.h"
 #include "rpc.h"
 
@@ -59,12 +60,12 @@ static json_t *error_json(const struct rpc_error *err)
 /* Text of a whole answer with its LF. Takes over `reply`, which may be NULL. */
 static char *dump_line(json_t *reply, size_t *len)
 {
-	char *text = reply ? json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	char *text = json_text(reply, JSON_COMPACT | JSON_REAL_PRECISION(6));
 
 	json_decref(reply);
 	if (!text)
 		return NULL;
-	/* json_dumps leaves no room behind its NUL: the LF takes the NUL's place, the length says the rest. */
+	/* json_text() leaves no room behind its NUL: the LF takes the NUL's place, the length says the rest. */
 	*len = strlen(text) + 1;
 	text[*len - 1] = '\n';
 	return text;
@@ -132,17 +133,19 @@ static bool scan(const char *line, size_t len, struct rpc_error *err)
 static json_t *parse(const char *line, size_t len, struct rpc_error *err)
 {
 	const char *name = "parse-error";
-	json_error_t where;
+	json_error_t where = {0};
 	json_t *json;
 
 	if (!scan(line, len, err))
 		return NULL;
+	json_memory_reset();
 	json = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
+	if (json_memory_failed()) {
+		json_decref(json);
+		return NULL;
+	}
 	if (json)
 		return json;
-	/* The parser does not always name this one; everything that is wrong with a text has a code. */
-	if (json_error_code(&where) == json_error_out_of_memory || json_error_code(&where) == json_error_unknown)
-		return NULL;
 	if (json_error_code(&where) == json_error_duplicate_key)
 		name = "duplicate-key";
 	else if (json_error_code(&where) == json_error_null_character || json_error_code(&where) == json_error_null_byte_in_key)

@@ -148,13 +148,33 @@ static int check_schema(struct state *s, bool *ours, bool *empty)
 	return ret;
 }
 
-/* SQLite's own check: structure and constraints of the whole file. 0, or -EBADMSG. */
+/* A page that could not be read is told as a finding of the check: "... unable to get the page. error code=266". */
+static bool is_read_error(const char *finding)
+{
+	const char *code = strstr(finding, "error code=");
+	int rc = code ? atoi(code + strlen("error code=")) & 0xff : SQLITE_CORRUPT;
+
+	return rc != SQLITE_CORRUPT && rc != SQLITE_NOTADB;
+}
+
+/* SQLite's own check: structure and constraints of the whole file. 0; -EBADMSG; or -errno when it could not be made. */
 static int check_structure(struct state *s)
 {
-	int64_t fine = 0;
-	int ret = query_int(s, "SELECT quick_check='ok' FROM pragma_quick_check(1)", &fine);
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &stmt, NULL), ret = 0;
+	const char *text;
 
-	return ret < 0 ? ret : fine ? 0 : -EBADMSG;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+	if (rc != SQLITE_ROW)
+		ret = fail(s, rc);
+	else if (!text)
+		ret = fail(s, SQLITE_NOMEM);
+	else if (strcmp(text, "ok") != 0)
+		ret = is_read_error(text) ? fail(s, SQLITE_IOERR) : -EBADMSG;
+	sqlite3_finalize(stmt);
+	return ret;
 }
 
 static int find_out(struct state *s, enum finding *finding)
@@ -348,7 +368,7 @@ static int load_row(sqlite3_stmt *stmt, int (*row)(void *arg, const struct state
 	int ret;
 
 	if (!r.object || !r.name || !r.owner || !r.attrs || (int64_t)r.generation <= 0)
-		return -EBADMSG;
+		return sqlite3_errcode(sqlite3_db_handle(stmt)) == SQLITE_NOMEM ? -ENOMEM : -EBADMSG;
 	sum = sum_row(&r);
 	if (sum != (uint64_t)sqlite3_column_int64(stmt, 5))
 		return -EBADMSG;

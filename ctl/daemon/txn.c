@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "json_memory.h"
 #include "reconcile.h"
 #include "state.h"
 #include "txn.h"
@@ -229,7 +230,7 @@ static int write_change(struct state *state, const struct change *c, uint64_t ge
 	if (!c->after)
 		return state_del(state, &row);
 	attrs = schema_encode(c->type, c->after->conf, false, true);
-	text = attrs ? json_dumps(attrs, JSON_COMPACT) : NULL;
+	text = json_text(attrs, JSON_COMPACT);
 	json_decref(attrs);
 	row.owner = c->after->owner;
 	row.generation = generation;
