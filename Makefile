@@ -68,7 +68,9 @@ bench_src  := $(wildcard bench/*.c)
 obj         = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 dp_lib     := $(BUILD)/libdataplane.a
 ctl_lib    := $(BUILD)/libctl.a
-unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src))
+# The fuzzers' corpora run in every test, without a fuzzer.
+replays    := $(patsubst tests/fuzz/%_fuzz.c,$(BUILD)/tests/test_%_corpus,$(wildcard tests/fuzz/*_fuzz.c))
+unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src)) $(replays)
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 
@@ -110,6 +112,11 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(ctl_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(ctl_lib) $(dp_lib)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -DCORPUS='"$(CURDIR)/tests/fuzz/$*"' -o $@ $(filter-out %.h,$^) $(LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(dp_lib)
 	$(call say,LINK,$@)

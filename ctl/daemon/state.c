@@ -67,8 +67,15 @@ static int fail(struct state *s, int rc)
 	case SQLITE_LOCKED:
 		snprintf(s->why, sizeof(s->why), "%.160s: another sluiced is running with this state", s->path);
 		return -EBUSY;
+	/* What SQLite cannot make sense of, or will not write for what its header says. The file itself could be opened for writing. */
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_ERROR:
+	case SQLITE_SCHEMA:
+	case SQLITE_TOOBIG:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+	case SQLITE_READONLY:
 		return -EBADMSG;
 	default:
 		return -EIO;

@@ -5,10 +5,10 @@
  *
  * Besides not crashing, after each input
  *  - every answer is one line of JSON with a result or an error that has its name;
- *  - the store and the switch agree about every object (and fake_dp.h aborts if it was asked to add what is there, or to change what
- *    is not).
+ *  - the store and the switch agree about every object that is in force (and fake_dp.h aborts if it was asked to add what is there, or
+ *    to change what is not), and about all when what was lacking has come.
  *
- * The first byte chooses who speaks (control or stat socket) and how long lines may be, so that the input's few kilobytes reach the
+ * The first byte chooses who speaks (control or stat socket), whether the device at "/a" is lacking, and how long lines may be, so that the input's few kilobytes reach the
  * limit of a line too.
  */
 
@@ -61,12 +61,13 @@ static void check_object(const struct object *o)
 
 static void check_agreement(const struct ctl *ctl)
 {
-	size_t n, held = fake_dp.n_ports;
+	size_t n, held = fake_dp.n_ports + ctl->store.n_pending;
 	struct object **list = table_list(&ctl->store.objects, NULL, &n);
 
 	fake_must(list);
 	for (size_t i = 0; i < n; i++)
-		check_object(list[i]);
+		if (!list[i]->pending_link)
+			check_object(list[i]);
 	for (unsigned id = 0; id < DP_VLAN_N; id++)
 		held += fake_dp.has_vlan[id];
 	fake_must(n == held);
@@ -104,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	memset(&fake_dp, 0, sizeof(fake_dp));
+	fake_dp.lacking_path = data[0] & 4 ? "/a" : NULL;
 	ctl_init(&ctl, &fake_dp);
 	rpc_session_init(&session, &ctl, data[0] & 1);
 	line_init(&lines, data[0] & 2 ? 64 : RPC_LINE_MAX);
@@ -120,7 +122,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_lines(&session, &lines);
 	}
 	check_agreement(&ctl);
+	fake_dp.lacking_path = NULL;
+	ctl_tick(&ctl, UINT64_MAX);
+	check_agreement(&ctl);
 	line_fini(&lines);
+	rpc_session_fini(&session);
 	ctl_fini(&ctl);
 	return 0;
 }
