@@ -124,6 +124,8 @@ int ctl_load(struct ctl *ctl, struct state *state)
 	ret = state_load(state, load_row, ctl);
 	if (ret == 0)
 		ret = link_needs(&ctl->store);
+	if (ret == 0)
+		ret = state_adopt(state);
 	if (ret == -EBADMSG || ret == -ENOTSUP) {
 		store_clear(&ctl->store);
 		ret = state_set_aside(state, ret == -ENOTSUP);

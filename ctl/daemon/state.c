@@ -139,7 +139,7 @@ static int settle_connection(struct state *s)
 	sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, 2 * ROW_BYTES_MAX);
 	sqlite3_extended_result_codes(s->db, 1);
 	return exec(s, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;PRAGMA temp_store=MEMORY;"
-		       "PRAGMA wal_autocheckpoint=" CHECKPOINT_PAGES);
+		       "PRAGMA synchronous=FULL;PRAGMA wal_autocheckpoint=" CHECKPOINT_PAGES);
 }
 
 /* The tables are ours to the letter, and there is nothing else. */
@@ -184,6 +184,22 @@ static int check_structure(struct state *s)
 	return ret;
 }
 
+/*
+ * Nothing was ever in it: no bytes, or the one page that a start leaves which is killed before its tables are there. Anything more that looks
+ * empty has lost its first page.
+ */
+static int check_empty(struct state *s, bool *empty)
+{
+	int64_t pages = 0, page_size = 0;
+	int64_t bytes = state_file_bytes(s->path);
+	int ret = query_int(s, "PRAGMA page_count", &pages);
+
+	if (ret == 0)
+		ret = query_int(s, "PRAGMA page_size", &page_size);
+	*empty = bytes == 0 || (pages == 1 && bytes == page_size);
+	return ret;
+}
+
 static int find_out(struct state *s, enum finding *finding)
 {
 	int64_t application = 0, version = 0;
@@ -194,9 +210,13 @@ static int find_out(struct state *s, enum finding *finding)
 		ret = query_int(s, "PRAGMA user_version", &version);
 	if (ret == 0)
 		ret = check_schema(s, &ours, &empty);
+	if (ret == 0 && empty && !application && !version)
+		ret = check_empty(s, &empty);
+	else
+		empty = false;
 	if (ret < 0)
 		return ret;
-	if (!application && !version && empty)
+	if (empty)
 		*finding = EMPTY;
 	else if (application != APPLICATION_ID)
 		*finding = FOREIGN;
@@ -206,19 +226,34 @@ static int find_out(struct state *s, enum finding *finding)
 		*finding = DAMAGED;
 	else
 		*finding = FINE;
-	return *finding == FINE ? check_structure(s) : 0;
+	/* Another program's database that is not whole is called damaged: who knows whose it was. */
+	return *finding == FUTURE ? 0 : check_structure(s);
+}
+
+/*
+ * The file is one that we go on with: only now anything is written to it. Its log is folded in, so that the file by itself is never
+ * older than what was answered before this start; short of room for that the log serves as well.
+ */
+static int adopt(struct state *s)
+{
+	int ret = exec(s, "PRAGMA journal_mode=WAL");
+
+	if (ret == 0)
+		sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	return ret;
 }
 
 /* A new file becomes ours in one transaction: a start that is killed in it leaves an empty one. */
 static int make_tables(struct state *s)
 {
-	int ret = exec(s, "BEGIN IMMEDIATE;" SCHEMA_OBJECT ";" SCHEMA_META ";INSERT INTO meta VALUES(1,0,0,0);"
-			  "PRAGMA application_id=1397511491;PRAGMA user_version=1;COMMIT");
+	int ret = exec(s,
+		       "PRAGMA journal_mode=WAL;BEGIN IMMEDIATE;" SCHEMA_OBJECT ";" SCHEMA_META ";INSERT INTO meta VALUES(1,0,0,0);"
+		       "PRAGMA application_id=1397511491;PRAGMA user_version=1;COMMIT");
 
 	_Static_assert(APPLICATION_ID == 1397511491 && USER_VERSION == 1, "as in the statement");
 	if (ret < 0 && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	return ret;
+	return ret < 0 ? ret : adopt(s);
 }
 
 static int prepare_statements(struct state *s)
@@ -254,13 +289,8 @@ static int open_file(struct state *s, enum finding *finding)
 	ret = rc == SQLITE_OK ? settle_connection(s) : fail(s, rc);
 	if (ret == 0)
 		ret = find_out(s, finding);
-	if (ret == 0 && *finding == EMPTY) {
-		ret = exec(s, "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL");
-		if (ret == 0)
-			ret = make_tables(s);
-	} else if (ret == 0 && *finding == FINE) {
-		ret = exec(s, "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL");
-	}
+	if (ret == 0 && *finding == EMPTY)
+		ret = make_tables(s);
 	if (ret == 0 && (*finding == EMPTY || *finding == FINE))
 		ret = prepare_statements(s);
 	if (ret == -EBADMSG) {
@@ -413,6 +443,11 @@ int state_load(struct state *s, int (*row)(void *arg, const struct state_row *ro
 			 (int64_t)s->meta.generation < 0))
 		ret = -EBADMSG;
 	return ret;
+}
+
+int state_adopt(struct state *s)
+{
+	return adopt(s);
 }
 
 uint64_t state_generation(const struct state *s)

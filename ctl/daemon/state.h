@@ -25,7 +25,7 @@
  * went wrong can be found out with sqlite3(1). A file that cannot be opened or read at all (permissions, I/O errors, a full disk, another
  * daemon) is an error of state_open(): beginning anew would then lose what may well be whole.
  *
- * A transaction: state_begin, state_put and state_del in any number, state_commit. After a failure state_rollback; state_why() has one
+ * After state_open: state_load, then state_adopt or state_set_aside. A transaction: state_begin, state_put and state_del in any number, state_commit. After a failure state_rollback; state_why() has one
  * line about it. -ENOSPC the disk is full, -ENOMEM, -EIO all else.
  *
  * Control thread only.
@@ -58,6 +58,11 @@ void state_close(struct state *state);
 int state_load(struct state *state, int (*row)(void *arg, const struct state_row *row), void *arg);
 /* Put the file aside, as of a later version or as damaged, and begin anew. 0, or -errno with state_why(); then only close it. */
 int state_set_aside(struct state *state, bool future);
+/*
+ * What was loaded makes sense: go on with this file. Before it nothing is written, so that a file which is put aside is as it was found.
+ * 0, or -errno with state_why().
+ */
+int state_adopt(struct state *state);
 /* What state_load() or the last commit left: 0 in a new file. */
 uint64_t state_generation(const struct state *state);
 

@@ -63,6 +63,13 @@ int state_file_touch(const char *path, char *why, size_t size)
 	return sync_directory(path) < 0 ? fail(why, size, path, -EIO) : 0;
 }
 
+int64_t state_file_bytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
 static bool exists(const char *path)
 {
 	struct stat st;

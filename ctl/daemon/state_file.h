@@ -13,11 +13,14 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define STATE_PATH_MAX 256
 
 /* Make the file, empty and 0600, and the directories above it, if they are not there. */
 int state_file_touch(const char *path, char *why, size_t size);
+/* Its size, -1 if it is not there. */
+int64_t state_file_bytes(const char *path);
 /* Rename to PATH.TIME.word (`aside`), with a number behind it if that is taken. */
 int state_file_aside(const char *path, const char *word, char *aside, size_t aside_size, char *why, size_t size);
 /* A log without a file, or beside an empty one (SQLite would delete it): put it aside. 1 if there was one. */

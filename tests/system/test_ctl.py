@@ -96,7 +96,7 @@ def test_it_ends_as_the_contract_says(t):
     ):
         _ends(node, USAGE, *args, says=says)
     _ends(node, REFUSED, *port, "vlan=100", says="100")
-    _ends(node, REFUSED, "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
+    _ends(node, REFUSED, "port", "add", "p", "kind=af-packet", "ifname=lo", says="lo is not an Ethernet netdev")
     _ends(node, REFUSED, "port", "add", "p", "kind=vhost", "path=/run/vm1.sock", says="vhost")
     _ends(node, REFUSED, "port", "set", "none-such", "mtu=1500", says="none-such")
     _ends(node, REFUSED, "port", "show", "none-such", says="none-such")
@@ -129,8 +129,8 @@ def test_a_batch_is_one_transaction(t):
             f.write("\n".join(lines) + "\n")
 
     good = ["# a node", "", "vlan add 100 name=web", "port add p kind=af-packet ifname=v0 vlan=100", "vlan add 200"]
-    write(*good, "port add q kind=af-packet ifname=none-such")
-    _ends(node, REFUSED, "-b", path, says="none-such")
+    write(*good, "port add q kind=af-packet ifname=lo")
+    _ends(node, REFUSED, "-b", path, says="lo is not an Ethernet netdev")
     write(*good, "port add q kind=af-packet ifname=v1 vlan=4095")
     _ends(node, REFUSED, "-b", path, says=":6: vlan 4095: out of range (1-4094)")
     write(*good)

@@ -82,7 +82,7 @@ def test_one_transaction_is_all_or_nothing(t):
     c = t.endpoint("c")
     stream = _stream(node, a, b)
     for bad in (
-        add("port", "d", kind="af-packet", ifname="none-such", vlan=100),
+        add("port", "d", kind="af-packet", ifname="lo", vlan=100),
         add("port", "d", kind="af-packet", ifname="c", vlan=4095),
         {"op": "set", "object": "port", "name": "none-such", "attrs": {"vlan": 1}},
     ):
