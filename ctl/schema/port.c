@@ -153,8 +153,8 @@ static void uses(const void *conf, void (*tell)(void *arg, const struct schema_u
 		takes(&t, "ifname", "ifname %s", c->ifname);
 	if (c->devargs[0])
 		takes(&t, "devargs", "device %.180s", c->devargs);
-	/* A client is one of many that may connect there: the other side tells them apart. */
-	if (c->path[0] && !c->client)
+	/* A memif client is one of many that may connect there: the other side tells them apart. A guest's socket has one place. */
+	if (c->path[0] && !(c->client && !strcmp(c->kind, "memif")))
 		takes(&t, c->id ? "id" : "path", "id %u on %s", c->id, c->path);
 	/* A trunk's mac is only a check: it is in no VLAN of the port's own. */
 	if (c->has_mac && c->vlan)
