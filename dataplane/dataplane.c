@@ -122,6 +122,7 @@ static void tick(void *arg)
 		dp_log(LOG_CRIT, "out of memory: addresses will not age");
 	fdb_tend(dp->fdb, now_s(dp), TEND_SLOTS);
 	dp->ticks++;
+	feed_tick(dp, dp->ticks % TICKS_A_SECOND == 0);
 	if (dp->ticks % TICKS_A_SECOND == 0) {
 		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 			if (dp->ports[i] && dp->ports[i]->kind->poll_link)
@@ -231,6 +232,7 @@ int dp_open(struct dp **out, const struct dp_config *config, struct dp_error *er
 	dp->buffers = config->buffers ? config->buffers : BUFFERS_DEFAULT;
 	dp->fdb_max = config->fdb_max ? config->fdb_max : DP_FDB_MAX;
 	dp->busy_poll = config->poll == DP_POLL_BUSY;
+	dp->worker_init = config->worker_init;
 	r = choose_cores(config, cores, &dp->n_workers, err);
 	if (!r)
 		r = eal_start(config, cores, dp->n_workers, (uint64_t)dp->buffers * BUFFER_BYTES + MEMORY_BASE, MEMORY_PLAIN_SPARE,
@@ -272,6 +274,7 @@ void dp_close(struct dp *dp)
 {
 	for (unsigned i = 0; i < dp->n_started; i++)
 		worker_stop(dp->workers[i]);
+	dp_events_stop(dp);
 	tdestroy(dp->names, keep_ports);
 	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
 		struct port *p = dp->ports[i];
@@ -364,6 +367,19 @@ int dp_worker_stats(struct dp *dp, unsigned id, struct dp_worker_stats *out)
 		.idle_us = CMM_LOAD_SHARED(w->c.idle_tsc) / us,
 		.sleep_us = CMM_LOAD_SHARED(w->c.sleep_tsc) / us,
 	};
+	return 0;
+}
+
+int dp_worker_beat(struct dp *dp, unsigned id, uint64_t *beat)
+{
+	struct worker *w;
+
+	if (id >= dp->n_workers)
+		return -ENOENT;
+	w = dp->workers[id];
+	/* Each round adds to one of the first two. */
+	*beat = CMM_LOAD_SHARED(w->c.busy_tsc) + CMM_LOAD_SHARED(w->c.idle_tsc) + CMM_LOAD_SHARED(w->c.sleeps);
+	worker_wake(w);
 	return 0;
 }
 

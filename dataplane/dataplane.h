@@ -83,6 +83,8 @@ struct dp_config {
 	const char *drivers; /* comma-separated DPDK driver libraries to load at start for `nic` ports, or NULL */
 	/* Where log lines go: priority as in <syslog.h>, text without a newline. Any thread. NULL: stderr. */
 	void (*log)(int priority, const char *text);
+	/* Called by each worker, on its thread, before anything else: to give up what a worker does not need. NULL: nothing. */
+	void (*worker_init)(void);
 };
 
 /* Start EAL and workers. At most one switch per process (EAL's rule). 0 or -errno with *err. */
@@ -256,6 +258,12 @@ struct dp_worker_stats {
 
 int dp_worker_stats(struct dp *dp, unsigned worker, struct dp_worker_stats *out); /* -ENOENT past the last */
 
+/*
+ * *beat is a number that changes while the worker makes progress. A worker that sleeps is woken by the call, to make some: whose number
+ * is the same when asked again a good while later is stuck. -ENOENT past the last.
+ */
+int dp_worker_beat(struct dp *dp, unsigned worker, uint64_t *beat);
+
 struct dp_vlan_state {
 	uint32_t macs;	  /* FDB entries, static ones too */
 	uint32_t members; /* ports that carry it */
@@ -293,6 +301,43 @@ struct dp_fdb_entry {
  */
 int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, const uint8_t mac[6], struct dp_fdb_entry *out,
 		size_t n);
+
+/* --- events ----------------------------------------------------------------------------------------------------------------- */
+
+enum dp_event_type {
+	DP_EVENT_LINK,	      /* the port's link is up or down (as in dp_port_state) */
+	DP_EVENT_FDB_LEARN,   /* an address was learned */
+	DP_EVENT_FDB_MOVE,    /* a learned address moved to `port`; `from`: where it was, "" if that port has gone */
+	DP_EVENT_FDB_AGE,     /* a learned address was not heard of for its VLAN's time and was forgotten */
+	DP_EVENT_FDB_OMITTED, /* `count` events of the three kinds above were left out; once a second at most */
+	DP_EVENT_SPOOF, /* the port sent `count` frames under another's address since the last time; `reason`: the drop's name */
+	DP_EVENT_LIMIT, /* `count` frames over a limit since then, or addresses not learned ("learn-refused") */
+};
+
+struct dp_event {
+	enum dp_event_type type;
+	uint64_t time_us; /* when it happened; of SPOOF and LIMIT: when it was noticed. CLOCK_REALTIME */
+	char port[DP_NAME_MAX], from[DP_NAME_MAX];
+	bool link_up;
+	uint16_t vlan;
+	uint8_t mac[6];
+	const char *reason; /* static string */
+	uint64_t count;
+};
+
+typedef void (*dp_event_cb)(const struct dp_event *e, void *arg);
+
+/*
+ * Call `cb` for what happens from now on, from inside dp_dispatch() and dp_events_poll(). It must not call dp_events_start() or _stop().
+ * At most 1000 address events a second are told; SPOOF and LIMIT once a second at most for each port and reason. Links are told one by
+ * one, in order, and not from inside dp_apply(). While nobody listens nothing is collected and nothing is paid for. (feed.h says how.)
+ * 0, -EBUSY if somebody listens already, -ENOMEM.
+ */
+int dp_events_start(struct dp *dp, dp_event_cb cb, void *arg);
+/* Waits for a grace period. Harmless if nobody listens. */
+void dp_events_stop(struct dp *dp);
+/* Tell now what has happened: nothing that is told later is older than this call. For whoever is about to read the state. */
+void dp_events_poll(struct dp *dp);
 
 /* Names of the kinds that ports can have: NULL past the last. *available is false for rows that this build leaves open. */
 const char *dp_kind_name(unsigned i, bool *available);

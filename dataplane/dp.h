@@ -18,6 +18,7 @@
 
 #include "egress.h"
 #include "events.h"
+#include "feed.h"
 #include "worker.h"
 
 struct dp {
@@ -30,6 +31,8 @@ struct dp {
 	struct worker *workers[DP_MAX_WORKERS];
 	unsigned n_workers, n_started;
 	bool busy_poll;
+	struct feed *feed; /* RCU; NULL: nobody listens */
+	void (*worker_init)(void);
 	int attention_fd; /* written by a worker that needs the control thread, once: see attend() */
 	atomic_bool attention;
 

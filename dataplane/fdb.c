@@ -297,7 +297,7 @@ static bool at_limit(uint32_t n, uint32_t limit)
 	return limit && n >= limit;
 }
 
-static int learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+static int learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s, uint16_t *from)
 {
 	struct fdb_writer *w = f->w;
 	struct fdb_holder *holder = w->holders.port;
@@ -312,30 +312,41 @@ static int learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
 		if (slot == FDB_NONE)
 			return -ENOSPC;
 		enter(f, slot, key, fdb_val(port, now_s));
+		*from = FDB_NO_PORT;
 		return 0;
 	}
 	val = fdb_slot_val(&w->t.slots[slot]);
-	if (val & FDB_FIXED)
-		return (uint16_t)val == port ? 0 : -EPERM;
-	if ((uint16_t)val == port)
-		return 0; /* another worker was faster */
+	if ((val & FDB_FIXED) && (uint16_t)val != port)
+		return -EPERM;
+	if ((uint16_t)val == port) {
+		*from = port;
+		return 0; /* another worker was faster, or it is static */
+	}
 	if (at_limit(holder[port].n, holder[port].limit))
 		return -ENOSPC;
 	fdb_holders_del(&w->holders, w->t.links, (uint16_t)val, slot);
 	fdb_slot_change(&w->t.slots[slot], fdb_val(port, now_s));
 	fdb_holders_add(&w->holders, w->t.links, port, slot);
+	*from = (uint16_t)val;
 	return 1;
 }
 
-int fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+int fdb_learn_from(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s, uint16_t *from)
 {
 	int r;
 
 	if (!fdb_writer_try(f->w))
 		return -EAGAIN;
-	r = learn(f, key, port, now_s);
+	r = learn(f, key, port, now_s, from);
 	fdb_writer_drop(f->w);
 	return r;
+}
+
+int fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
+{
+	uint16_t from;
+
+	return fdb_learn_from(f, key, port, now_s, &from);
 }
 
 bool fdb_wants_room(const struct fdb *f)
@@ -363,6 +374,13 @@ void fdb_aging_vlan(struct fdb *f, uint16_t vlan, uint32_t aging_s)
 {
 	/* Read by fdb_tend() only, which is the control thread's too. */
 	f->w->vlan[vlan].aging_s = aging_s;
+}
+
+void fdb_on_age(struct fdb *f, void (*aged)(void *arg, uint64_t key, uint16_t port), void *arg)
+{
+	/* Read by fdb_tend() only, likewise. */
+	f->w->aged = aged;
+	f->w->aged_arg = arg;
 }
 
 int fdb_reserve(struct fdb *f, uint32_t n)

@@ -128,6 +128,9 @@ static inline enum fdb_heard fdb_hear(struct fdb *f, uint64_t key, uint64_t hash
  */
 int fdb_learn(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s);
 
+/* The same, and *from says where the address was: FDB_NO_PORT if it was new, `port` if it was here. Unchanged on an error. */
+int fdb_learn_from(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s, uint16_t *from);
+
 /*
  * The table is more than half full and can grow: whoever sees this after learning wakes the control thread, to call fdb_tend() now
  * rather than at its next second. Any thread.
@@ -141,6 +144,9 @@ void fdb_limit_port(struct fdb *f, uint16_t port, uint32_t limit);
 void fdb_limit_vlan(struct fdb *f, uint16_t vlan, uint32_t limit);
 /* Seconds without a frame until an entry of this VLAN is removed. */
 void fdb_aging_vlan(struct fdb *f, uint16_t vlan, uint32_t aging_s);
+
+/* From now on tell of each entry that ages, under the writer flag: `aged` must be quick and call nothing of this table. NULL: nobody. */
+void fdb_on_age(struct fdb *f, void (*aged)(void *arg, uint64_t key, uint16_t port), void *arg);
 
 /*
  * Bind an address to a port for good. Replaces a learned entry of the same address; in a full table, another one by the rule above.

@@ -66,6 +66,8 @@ struct fdb_writer {
 	} flush;
 	void (*quiesce)(void *arg);
 	void *arg;
+	void (*aged)(void *arg, uint64_t key, uint16_t port); /* NULL: nobody wants to know */
+	void *aged_arg;
 	struct fdb_vlan vlan[DP_VLAN_N];
 };
 

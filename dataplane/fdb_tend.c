@@ -87,8 +87,13 @@ static void age_slots(struct fdb *f, uint32_t at, uint32_t end, uint32_t now_s)
 		return;
 	fdb_writer_take(w);
 	for (; at < end; at++)
-		if (has_aged(w, &w->t.slots[at], now_s))
+		if (has_aged(w, &w->t.slots[at], now_s)) {
+			const struct fdb_slot *s = &w->t.slots[at];
+
+			if (w->aged)
+				w->aged(w->aged_arg, s->key & ~FDB_USED, (uint16_t)fdb_slot_val(s));
 			fdb_forget(f, at);
+		}
 	fdb_writer_drop(w);
 }
 

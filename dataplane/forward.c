@@ -341,10 +341,25 @@ static __rte_noinline void check(struct worker *w, const struct port_rt *rt, str
 		limits_in(w, rt, c, b);
 }
 
-/* Learn a new or moved address; if somebody else is writing, later. */
-static __rte_noinline void learn(struct worker *w, struct port *in, struct port_counters *c, uint64_t key)
+/* What came of learning, but for -EAGAIN. */
+static void learned(struct worker *w, const struct port *in, uint64_t key, int r, uint16_t from)
 {
-	int r = fdb_learn(w->dp->fdb, key, in->idx, w->now_s);
+	const struct feed *feed = rcu_dereference(w->dp->feed);
+	struct port_counters *c = &in->counters[w->id];
+
+	if (r < 0)
+		c->learn_refused++;
+	else if (r == 1)
+		c->moved++;
+	if (unlikely(feed) && r >= 0 && from != in->idx)
+		feed_learned(w, feed, key, in, from);
+}
+
+/* Learn a new or moved address; if somebody else is writing, later. */
+static __rte_noinline void learn(struct worker *w, struct port *in, uint64_t key)
+{
+	uint16_t from = FDB_NO_PORT;
+	int r = fdb_learn_from(w->dp->fdb, key, in->idx, w->now_s, &from);
 
 	if (unlikely(fdb_wants_room(w->dp->fdb)) && !atomic_load_explicit(&w->dp->attention, memory_order_relaxed) &&
 	    !atomic_exchange(&w->dp->attention, true)) {
@@ -354,18 +369,12 @@ static __rte_noinline void learn(struct worker *w, struct port *in, struct port_
 
 		(void)written;
 	}
-	if (r == 1) {
-		c->moved++;
-	} else if (r == -EAGAIN) {
-		if (w->n_retry < WORKER_RETRY) {
-			w->retry[w->n_retry].key = key;
-			w->retry[w->n_retry].gen = in->gen;
-			w->retry[w->n_retry++].port = in->idx;
-		} else {
-			c->learn_refused++;
-		}
-	} else if (r < 0) {
-		c->learn_refused++;
+	if (r == -EAGAIN && w->n_retry < WORKER_RETRY) {
+		w->retry[w->n_retry].key = key;
+		w->retry[w->n_retry].gen = in->gen;
+		w->retry[w->n_retry++].port = in->idx;
+	} else {
+		learned(w, in, key, r, from);
 	}
 }
 
@@ -375,13 +384,18 @@ void forward_learn_retry(struct worker *w)
 
 	for (unsigned i = 0; i < n; i++) {
 		struct port *p = rcu_dereference(w->dp->ports[w->retry[i].port]);
+		uint16_t from = FDB_NO_PORT;
+		int r;
 
 		/* Read-side sections have passed since; the port may have gone, or left the VLAN. */
 		if (!p || p->gen != w->retry[i].gen ||
 		    !vlan_carries(&rcu_dereference(p->rt)->vlan, w->retry[i].key >> 48 & VLAN_VID))
 			continue;
-		if (fdb_learn(w->dp->fdb, w->retry[i].key, p->idx, w->now_s) == -EAGAIN)
+		r = fdb_learn_from(w->dp->fdb, w->retry[i].key, p->idx, w->now_s, &from);
+		if (r == -EAGAIN)
 			w->retry[left++] = w->retry[i];
+		else
+			learned(w, p, w->retry[i].key, r, from);
 	}
 	w->n_retry = left;
 }
@@ -402,7 +416,7 @@ static inline void hear(struct worker *w, struct port *in, struct port_counters 
 		case FDB_KNOWN:
 			break;
 		case FDB_NEW:
-			learn(w, in, c, b->src[i]);
+			learn(w, in, b->src[i]);
 			break;
 		case FDB_BOUND:
 			why[i] = SLC_DROP_SRC_BOUND;

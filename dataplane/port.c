@@ -351,6 +351,7 @@ void port_refresh(struct port *p)
 	if (up != p->link_up)
 		dp_log(LOG_INFO, "port %s: link %s", p->name, up ? "up" : "down");
 	CMM_STORE_SHARED(p->link_up, up);
+	feed_link(p);
 	for (uint16_t q = 0; q < p->kp.n_queues; q++)
 		worker_wake(p->dp->workers[p->rxq[q].worker]);
 }

@@ -29,6 +29,8 @@
 
 struct worker;
 
+#define FEED_COUNTERS 10 /* counters that the event feed compares */
+
 /* Configuration in its runtime form. Immutable once published, but for the meters. */
 struct port_rt {
 	struct vlan_port vlan;
@@ -77,6 +79,10 @@ struct port {
 	const struct port_kind *kind;
 	struct dp *dp;
 	int fds[KIND_MAX_QUEUES]; /* in the pollers' epoll sets, -1: none */
+	struct {
+		bool link;
+		uint64_t counters[FEED_COUNTERS];
+	} told; /* what the event feed told last (feed.c) */
 	char name[DP_NAME_MAX];
 };
 

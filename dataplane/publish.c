@@ -126,6 +126,7 @@ void txn_retire(struct txn *t)
 		if (pc->old && pc->old_rt) {
 			flush_left_vlans(t, pc);
 			port_rt_free(pc->old_rt, pc->rt);
+			feed_link(pc->old); /* administratively up or down */
 		}
 	}
 	/* Who looked an address up before it was flushed has sent its frame by now. */

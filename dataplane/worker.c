@@ -238,6 +238,8 @@ static int worker_main(void *arg)
 	const uint64_t silent_tsc = w->dp->tsc_hz / 1000000 * WORKER_SILENT_US;
 	uint64_t last_busy, before;
 
+	if (w->dp->worker_init)
+		w->dp->worker_init();
 	rcu_register_thread();
 	update_clock(w);
 	last_busy = before = w->now_tsc;
