@@ -93,6 +93,19 @@ enum line_result line_next(struct line_buf *b, const char **line, size_t *n)
 	return LINE_OK;
 }
 
+size_t line_waiting(struct line_buf *b)
+{
+	char *lf;
+
+	if (!b->data || (b->discarding && !discard(b)))
+		return 0;
+	lf = memchr(b->data + b->scanned, '\n', b->len - b->scanned);
+	b->scanned = lf ? (size_t)(lf - b->data) : b->len;
+	if (lf)
+		return b->scanned + 1 - b->start;
+	return b->len - b->start > b->max ? b->len - b->start : 0;
+}
+
 bool line_partial(const struct line_buf *b)
 {
 	return b->discarding || b->len > b->start;

@@ -37,6 +37,11 @@ char *line_room(struct line_buf *b, size_t *n);
 /* `n` bytes have been put there. */
 void line_filled(struct line_buf *b, size_t n);
 enum line_result line_next(struct line_buf *b, const char **line, size_t *n);
+/*
+ * Bytes of the line that line_next() would give, or give up, without looking at more input; 0: it has nothing to say. Costs no more than
+ * looking at each byte once.
+ */
+size_t line_waiting(struct line_buf *b);
 /* A line has begun and not ended (also one that is being given up). Meaningful after line_next() gave LINE_NONE. */
 bool line_partial(const struct line_buf *b);
 

@@ -62,14 +62,15 @@ static json_t *features(void)
 	return list;
 }
 
-static json_t *limits(struct ctl *ctl)
+static json_t *limits(const struct rpc_session *s)
 {
 	struct dp_node_info info = {0};
 
-	dp_node_info(ctl->dp, &info);
+	dp_node_info(s->ctl->dp, &info);
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I}", "line_bytes", RPC_LINE_MAX, "reply_bytes", RPC_REPLY_MAX,
-			 "depth", RPC_DEPTH_MAX, "clients", RPC_CLIENTS, "clients_per_uid", RPC_CLIENTS_PER_UID, "partial_line_ms",
-			 RPC_PARTIAL_LINE_S * 1000, "ports", (json_int_t)info.max_ports, "fdb", (json_int_t)info.fdb_max);
+			 "depth", RPC_DEPTH_MAX, "clients", RPC_CLIENTS, "clients_per_uid", (int)s->clients_per_uid,
+			 "partial_line_ms", RPC_PARTIAL_LINE_S * 1000, "ports", (json_int_t)info.max_ports, "fdb",
+			 (json_int_t)info.fdb_max);
 }
 
 json_t *hello_method(struct rpc_session *s, const json_t *params, struct rpc_error *err)
@@ -85,7 +86,7 @@ json_t *hello_method(struct rpc_session *s, const json_t *params, struct rpc_err
 	snprintf(s->client, sizeof(s->client), "%s", client);
 	return json_pack("{s:s, s:i, s:s, s:I, s:o, s:o}", "version", SLUICE_VERSION, "api_major", SCHEMA_API_MAJOR, "boot_id",
 			 s->ctl->boot_id, "generation", (json_int_t)s->ctl->store.generation, "features", features(), "limits",
-			 limits(s->ctl));
+			 limits(s));
 }
 
 json_t *describe_method(struct rpc_session *s, const json_t *params, struct rpc_error *err)

@@ -104,7 +104,7 @@ static char *result_line(json_t *id, json_t *result, size_t *len)
 static bool scan(const char *line, size_t len, struct rpc_error *err)
 {
 	bool string = false;
-	unsigned depth = 0;
+	unsigned depth = 0, values = 0;
 
 	for (size_t i = 0; i < len; i++) {
 		char c = line[i];
@@ -124,6 +124,11 @@ static bool scan(const char *line, size_t len, struct rpc_error *err)
 			depth++;
 		else if ((c == '}' || c == ']') && depth)
 			depth--;
+		values += c == ',' || c == '{' || c == '[';
+		if (values > RPC_VALUES_MAX)
+			return rpc_fail(err, RPC_PARSE_ERROR, "too-many-values", "", "send several requests", "more than %u values",
+					RPC_VALUES_MAX),
+			       false;
 		if (depth > RPC_DEPTH_MAX)
 			return rpc_fail(err, RPC_PARSE_ERROR, "too-deep", "", NULL, "nested deeper than %u", RPC_DEPTH_MAX), false;
 	}
@@ -227,7 +232,8 @@ static json_t *call(struct rpc_session *s, const struct request *r, struct rpc_e
 
 void rpc_session_init(struct rpc_session *s, struct ctl *ctl, bool read_only)
 {
-	*s = (struct rpc_session){.ctl = ctl, .read_only = read_only, .client = RPC_ANONYMOUS};
+	*s = (struct rpc_session){
+		.ctl = ctl, .read_only = read_only, .client = RPC_ANONYMOUS, .clients_per_uid = RPC_CLIENTS_PER_UID};
 }
 
 /* No result and nothing said about why means that memory ran out on the way. */
@@ -309,10 +315,7 @@ void rpc_answer(struct rpc_hold *hold, json_t *result, struct rpc_error *err)
 
 bool rpc_session_busy(const struct rpc_session *s)
 {
-	for (const struct rpc_hold *h = s->holds; h; h = h->next)
-		if (h->id)
-			return true;
-	return false;
+	return s->holds;
 }
 
 void rpc_session_fini(struct rpc_session *s)

@@ -47,8 +47,11 @@
 #define RPC_LINE_MAX	    (1u << 20) /* bytes of a line, without its LF */
 #define RPC_DEPTH_MAX	    16	       /* objects and lists within each other */
 #define RPC_REPLY_MAX	    (8u << 20) /* bytes of an answer */
-#define RPC_CLIENTS	    32	       /* connections to one socket */
+#define RPC_VALUES_MAX	    131072     /* values of a line: more do not fit into one that says something, but cost time to refuse */
+#define RPC_EVENTS_MAX	    (256u << 10) /* bytes of events that wait for one client */
+#define RPC_CLIENTS	    32		 /* connections to one socket */
 #define RPC_CLIENTS_PER_UID 8
+#define RPC_CLIENTS_ROOT    24 /* of root on the control socket: see server.h */
 #define RPC_PARTIAL_LINE_S  10 /* a line that began must end within this time */
 #define RPC_HOLDS_MAX	    64 /* of one session */
 
@@ -93,6 +96,13 @@ struct rpc_session {
 	 * function: nobody listens (tests), and lines are not made.
 	 */
 	void (*send)(struct rpc_session *s, char *line, size_t len);
+	/*
+	 * The same for an event, which is refused (false, and freed) while RPC_EVENTS_MAX bytes of events wait. `told` is for whoever tells:
+	 * it is called, also without need, when no event waits any more, and may tell from inside.
+	 */
+	bool (*tell)(struct rpc_session *s, char *line, size_t len);
+	void (*told)(struct rpc_session *s);
+	unsigned clients_per_uid; /* what is true for this client, for hello */
 	struct rpc_hold *holds;
 	unsigned n_holds;
 	json_t *request_id; /* of the request that is being handled, borrowed */
@@ -105,7 +115,7 @@ typedef json_t *(*rpc_handler)(struct rpc_session *s, const json_t *params, stru
 void rpc_session_init(struct rpc_session *s, struct ctl *ctl, bool read_only);
 /* The client is gone: end what it holds. */
 void rpc_session_fini(struct rpc_session *s);
-/* An answer is still due: a client that has shut down its sending side is kept until it has it. */
+/* An answer is still due, or events are: a client that has shut down its sending side is kept for them. */
 bool rpc_session_busy(const struct rpc_session *s);
 
 /*

@@ -3,20 +3,28 @@
 #define CTL_SERVER_H
 
 /*
- * Clients: connections to the listening sockets, lines in, answers out.
+ * Clients: who may connect, how many, and in what order they are served.
  *
- *      control.sock --+                 +-- line_buf --> rpc_handle() --> outq --+
- *                     +--> client ------+                                        +--> socket
- *      stat.sock  ----+   (uid, session)+-- timer: a partial line ends or the connection does
+ *      control.sock --+-- SO_PEERCRED --> places left? --> connection (conn.h) --+
+ *      stat.sock  ----+                        |                                 +--> turns (turn.h): one request at a time
+ *                                              +--> one line that says why, and closed
  *
- * Everything runs on the control thread, in sd-event's loop, and never waits for a client:
- *  - 32 connections to a socket, 8 of one uid. Each socket counts its own, so whoever may open stat.sock only (everybody) cannot lock
- *    the owner out of control.sock. One too many gets an error line and is closed.
- *  - at most WORK_LINES requests of a client are done before others have their turn; control clients go before stat clients.
- *  - a client that does not read its answers is not read from (outq.h).
- *  - a line must end within 10 s of its first byte, while the server is willing to read it.
- *  - a client may shut down its sending side: what it sent is answered, then the connection is closed.
- * What is wrong with a line is answered and the connection goes on; only the end of time or memory closes it.
+ * Roles are the sockets': control.sock changes the node, and its mode (0660, root and group sluice) says who may; stat.sock is for
+ * everybody, reads, and shows no secrets.
+ *
+ * Places. Each socket has RPC_CLIENTS (32), and each user RPC_CLIENTS_PER_UID (8) of them; the two sockets count apart, so whoever may
+ * open stat.sock only cannot lock the owner out of control.sock. Root has RPC_CLIENTS_ROOT (24) on control.sock: two schedulers and the
+ * operator's tools are all root on most nodes, and what is left is enough for one user of group sluice, whatever root does. The user is
+ * who connected, as the kernel says; what else he is in does not count.
+ *
+ * Turns. Clients are served in an order that lets nobody feel how much another asks for: turn.h. What a user has been served stays
+ * with him when he connects anew.
+ *
+ * Floods. At most ACCEPT_BURST connections are taken before others have their turn; who finds no place costs an accept, a line and a
+ * close, and no memory. The log says so once a minute. When there is no descriptor or memory for a connection, the socket is left
+ * alone for a second.
+ *
+ * Everything runs on the control thread, in sd-event's loop, and never waits for a client.
  */
 
 #include <stdbool.h>

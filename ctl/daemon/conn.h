@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CTL_CONN_H
+#define CTL_CONN_H
+
+/*
+ * One client's connection: lines in, answers and events out.
+ *
+ *      socket --> line_buf --> [waits for its turn] --> rpc_handle() --> outq --> socket
+ *                    |                                    watch.c --> events --^
+ *                    +-- timer: a line that began ends within 10 s, or the connection does
+ *
+ * What it may take from others and from memory:
+ *  - a turn is one request, and further ones as long as they fit into CONN_TURN_NS together (turn.h says whose turn it is);
+ *  - it is not read from while complete lines of it wait for their turn, so it has one buffer of lines at most (line.h);
+ *  - it is not read from while OUTQ_HIGH bytes wait to be read by it, so its answers are bounded by that and the largest one;
+ *  - RPC_EVENTS_MAX bytes of events wait for it at most: beyond that they are refused (session.tell), and session.told() says when all
+ *    of them have left.
+ * A client that stalls, sends a byte a second or does not read therefore holds its place and a bounded buffer, and nothing else.
+ *
+ * Control thread, in sd-event's loop; nothing here waits.
+ */
+
+#include <sys/types.h>
+
+#include <systemd/sd-event.h>
+
+#include "rpc.h"
+#include "turn.h"
+
+#define CONN_TURN_NS UINT64_C(2000000)
+
+struct conn;
+
+/* What connections share. Outlives them. */
+struct conn_env {
+	sd_event *event;
+	struct ctl *ctl;
+	struct turns turns;
+	sd_event_source *serve;				 /* made by conn_env_init(): gives turns */
+	void (*closed)(struct conn *c, uint64_t due_ns); /* `c` is about to be freed; due_ns: see turn_leave() */
+};
+
+/* 0 or -errno. */
+int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl, void (*closed)(struct conn *c, uint64_t due_ns));
+void conn_env_fini(struct conn_env *env);
+
+/* The server's side of a connection. */
+struct conn_peer {
+	struct conn *next;
+	void *listener;
+	uid_t uid;
+};
+
+/* A connection on `fd`, a stream socket, which it takes over also if it fails (NULL: no memory). `due_ns`: see turn_init(). */
+struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer, bool read_only, uint64_t due_ns);
+/* Close it without a word. */
+void conn_free(struct conn *c);
+struct conn_peer *conn_peer(struct conn *c);
+struct rpc_session *conn_session(struct conn *c);
+
+#endif
