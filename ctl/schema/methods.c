@@ -70,7 +70,7 @@ static const struct schema_param wait[] = {
 
 const struct schema_method schema_methods[] = {
 	{"hello", "say who is there; learn who answers and what it can do", .params = hello},
-	{"describe", "objects, attributes, methods and drop reasons of this daemon", .params = none},
+	{"describe", "objects, attributes, methods, events and drop reasons of this daemon", .params = none},
 	{"apply", "change the configuration: all of it or nothing", .writes = true, .params = apply},
 	{"get", "configuration and state of objects", .params = get},
 	{"wait", "be answered when a generation is applied: accepted is not yet in force", .params = wait},

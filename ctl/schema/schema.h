@@ -126,6 +126,13 @@ struct schema_method {
 	const struct schema_param *params; /* ends with a NULL name */
 };
 
+/* What `watch` tells of. Every event has type, generation and time_us (CLOCK_REALTIME), and object and name where it is about one. */
+struct schema_event {
+	const char *name;   /* "port.link": the part before the dot is a group, for filters */
+	const char *fields; /* further members, as people read them: "state: up or down" */
+	const char *doc;
+};
+
 #define SCHEMA_API_MAJOR 1
 #define SCHEMA_CONF_MAX	 8192		/* bytes of an object's struct at most: some are put on the stack */
 #define SCHEMA_RATE_MAX	 10000000000000 /* bit/s: 10 Tbit/s */
@@ -135,6 +142,7 @@ struct schema_method {
 /* Every table. Objects are in the order in which they are made; deleting goes backwards. Both lists end with NULL. */
 extern const struct schema_object *const schema_objects[];
 extern const struct schema_method schema_methods[];
+extern const struct schema_event schema_events[]; /* ends with a NULL name */
 
 const struct schema_object *schema_object_find(const char *name);
 const struct schema_method *schema_method_find(const char *name);
