@@ -44,6 +44,7 @@ struct ctl {
 	} waits; /* wait.c */
 	void (*arm)(void *arg, uint64_t due_us);
 	void *arm_arg;
+	struct watch_hub *hub; /* watch.c; NULL: nobody watches */
 };
 
 /* An empty store in front of the switch, the first engine. */

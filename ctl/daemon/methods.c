@@ -5,13 +5,14 @@
 
 #include "ctl.h"
 #include "methods.h"
+#include "watch.h"
 
 static const struct {
 	const char *name;
 	rpc_handler handle;
 } handlers[] = {
 	{"hello", hello_method}, {"describe", describe_method}, {"apply", apply_method}, {"get", get_method},
-	{"wait", wait_method},	 {"stats", stats_method},	{"fdb", fdb_method},
+	{"wait", wait_method},	 {"stats", stats_method},	{"fdb", fdb_method},	 {"watch", watch_method},
 };
 
 json_t *methods_call(const struct schema_method *m, struct rpc_session *s, const json_t *params, struct rpc_error *err)

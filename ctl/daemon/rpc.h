@@ -102,6 +102,7 @@ struct rpc_session {
 	 */
 	bool (*tell)(struct rpc_session *s, char *line, size_t len);
 	void (*told)(struct rpc_session *s);
+	struct watch *watch;	  /* watch.c; NULL: none */
 	unsigned clients_per_uid; /* what is true for this client, for hello */
 	struct rpc_hold *holds;
 	unsigned n_holds;

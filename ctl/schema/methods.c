@@ -68,6 +68,14 @@ static const struct schema_param wait[] = {
 	{.name = NULL},
 };
 
+static const struct schema_param watch[] = {
+	{"objects", "list", .doc = "types of objects: bounds the snapshot, and the events that are about an object; without: all"},
+	{"events", "list",
+	 .doc = "types of events, or what they begin with up to a dot; without: all; an empty list ends the watch"},
+	{"snapshot", "boolean", .doc = "answer with the objects as they are (true), or begin with what happens next (false)"},
+	{.name = NULL},
+};
+
 const struct schema_method schema_methods[] = {
 	{"hello", "say who is there; learn who answers and what it can do", .params = hello},
 	{"describe", "objects, attributes, methods, events and drop reasons of this daemon", .params = none},
@@ -76,5 +84,6 @@ const struct schema_method schema_methods[] = {
 	{"wait", "be answered when a generation is applied: accepted is not yet in force", .params = wait},
 	{"stats", "counters", .params = stats},
 	{"fdb", "the addresses that the switch knows", .params = fdb},
+	{"watch", "the objects as they are, then every change, as notifications on this connection", .params = watch},
 	{.name = NULL},
 };

@@ -28,6 +28,9 @@ struct dp {
 	enum dp_op_type op_types[64]; /* and what they were */
 	/* Refuse the operation on the port of this name. */
 	const char *refuse_port, *refuse_attr;
+	dp_event_cb cb; /* of who listens */
+	void *cb_arg;
+	unsigned polls; /* calls of dp_events_poll() */
 	/* The device of a port of this path is not to be had. */
 	const char *lacking_path;
 	unsigned commits, aborts;
@@ -235,6 +238,27 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
 	if (*cursor >= FAKE_ENTRIES)
 		*cursor = UINT64_MAX;
 	return got;
+}
+
+/* --- events: a test calls fake_dp.cb itself --- */
+
+int dp_events_start(struct dp *dp, dp_event_cb cb, void *arg)
+{
+	fake_must(!dp->cb);
+	dp->cb = cb;
+	dp->cb_arg = arg;
+	return 0;
+}
+
+void dp_events_stop(struct dp *dp)
+{
+	dp->cb = NULL;
+}
+
+void dp_events_poll(struct dp *dp)
+{
+	fake_must(dp->cb);
+	dp->polls++;
 }
 
 const char *dp_kind_name(unsigned i, bool *available)
