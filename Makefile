@@ -28,7 +28,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # ---- flags -------------------------------------------------------------------------------------------------------------
 
-pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3
+pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3 libcap-ng
 have_pkgs := $(shell pkg-config --exists $(pkgs) 2>/dev/null && echo yes)
 ifeq ($(have_pkgs),yes)
 # DPDK's headers are not ours to warn about.
@@ -133,7 +133,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
-apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev
+apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3
 apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
@@ -230,6 +230,11 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
 	install -D -m 0644 include/sluice/drop.h $(DESTDIR)$(PREFIX)/include/sluice/drop.h
 	install -D -m 0644 ctl/daemon/sluiced.conf $(DESTDIR)/etc/sluice/sluiced.conf
+	@# The service names the binary by its full path.
+	sed 's|/usr/local/sbin/|$(PREFIX)/sbin/|' ctl/daemon/sluiced.service | \
+		install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/sluiced.service
+	install -m 0644 ctl/daemon/sluiced.socket ctl/daemon/sluiced-stat.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -D -m 0644 ctl/daemon/sluice.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sluice.conf
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -14,7 +14,7 @@
 
 #include "instance.h"
 
-#define BACKLOG 64
+#define BACKLOG 1024 /* who connects while a thousand wait is refused by the kernel, at no cost of ours */
 
 /* Make the directories that lead to `path`. What exists is left as it is. */
 static int make_parents(const char *path)
@@ -24,7 +24,8 @@ static int make_parents(const char *path)
 	snprintf(dir, sizeof(dir), "%s", path);
 	for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		/* Whatever our umask: the stat socket is for everybody. */
+		if (mkdir(dir, 0755) == 0 ? chmod(dir, 0755) < 0 : errno != EEXIST)
 			return -errno;
 		*p = '/';
 	}
@@ -157,6 +158,7 @@ int instance_open(struct instance_socket *s, const char *path, const struct inst
 	int ret;
 
 	s->fd = s->lock_fd = -1;
+	s->adopted = false;
 	snprintf(s->path, sizeof(s->path), "%s", path);
 	snprintf(s->lock_path, sizeof(s->lock_path), "%s.lock", s->path);
 	ret = make_parents(path);
@@ -175,10 +177,44 @@ int instance_open(struct instance_socket *s, const char *path, const struct inst
 	return ret;
 }
 
+static int adopt(struct instance_socket *s, int fd, char *why, size_t size)
+{
+	struct sockaddr_un sun = {0};
+	socklen_t len = sizeof(sun);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (getsockname(fd, (struct sockaddr *)&sun, &len) < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+		int ret = -errno;
+
+		snprintf(why, size, "socket activation: %s", strerror(-ret));
+		return ret;
+	}
+	/* An abstract or unnamed one: nobody would find the lock's place. */
+	if (!sun.sun_path[0]) {
+		snprintf(why, size, "socket activation: the socket has no path");
+		return -EINVAL;
+	}
+	snprintf(s->path, sizeof(s->path), "%.*s", (int)sizeof(s->path) - 1, sun.sun_path);
+	snprintf(s->lock_path, sizeof(s->lock_path), "%s.lock", s->path);
+	return take_lock(s, why, size);
+}
+
+int instance_adopt(struct instance_socket *s, int fd, char *why, size_t size)
+{
+	int ret;
+
+	*s = (struct instance_socket){.fd = fd, .lock_fd = -1, .adopted = true};
+	ret = adopt(s, fd, why, size);
+	if (ret < 0)
+		instance_close(s);
+	return ret;
+}
+
 void instance_close(struct instance_socket *s)
 {
 	if (s->fd >= 0) {
-		unlink(s->path);
+		if (!s->adopted)
+			unlink(s->path);
 		close(s->fd);
 	}
 	/* The file goes while it is still locked; who opened it meanwhile finds out by same_file(). */

@@ -14,6 +14,9 @@
  *
  * Sockets have their mode and group before anybody can connect: bound with no permissions, then chown, chmod, and only then listen.
  *
+ * A socket that was handed over by the service manager (activation.h) is adopted: its file, mode and group are not ours, so it is neither
+ * replaced nor removed; the lock is taken all the same, since a daemon started by hand would make its own sockets over the file.
+ *
  * Control thread; messages go to `why` (one line, with the path).
  */
 
@@ -24,6 +27,7 @@
 struct instance_socket {
 	char path[108], lock_path[128];
 	int fd, lock_fd; /* -1: none */
+	bool adopted;
 };
 
 /* The socket's mode, and its group if there is one of that name (NULL: root's). */
@@ -34,6 +38,8 @@ struct instance_access {
 
 /* Take the lock, replace what a dead daemon left, bind and listen. 0, or -errno with `why`; then nothing is left behind. */
 int instance_open(struct instance_socket *s, const char *path, const struct instance_access *access, char *why, size_t size);
+/* The same around a listening socket that is there, which is closed by instance_close() and on failure. Its path is asked for. */
+int instance_adopt(struct instance_socket *s, int fd, char *why, size_t size);
 /* Remove socket and lock. Safe after a failed open. */
 void instance_close(struct instance_socket *s);
 

@@ -3,11 +3,12 @@
 /*
  * sluiced: options, then a ladder of what must be there, the event loop, and the ladder back.
  *
- *      sockets (one daemon per paths)  ->  state file  ->  switch (EAL, workers)  ->  state into force
- *              ->  event loop: signals, switch, clients
+ *      sockets (one daemon per paths)  ->  capabilities dropped  ->  state file  ->  switch (EAL, workers)  ->  state into force
+ *              ->  event loop: signals, switch, clients, supervision
  *
- * The sockets come first: a second daemon on the same paths must not touch huge pages or cores before it finds out. Clients that connect
- * while the switch starts wait in the listen queue. What the state file holds is in force, as far as the node has it, before READY=1.
+ * The sockets come first: a second daemon on the same paths must not touch huge pages or cores before it finds out. Those that systemd
+ * hands over are used, the others made. Clients that connect while the switch starts wait in the listen queue. What the state file holds
+ * is in force, as far as the node has it, before READY=1.
  *
  * SIGTERM, SIGINT and SIGHUP end it with exit code 0. They are blocked before the switch starts its workers, so that none of those
  * ever takes a signal.
@@ -22,6 +23,8 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "activation.h"
+#include "caps.h"
 #include "config.h"
 #include "instance.h"
 #include "load.h"
@@ -29,6 +32,7 @@
 #include "loop.h"
 #include "server.h"
 #include "state.h"
+#include "supervise.h"
 
 struct daemon {
 	struct config config;
@@ -39,6 +43,7 @@ struct daemon {
 	struct ctl ctl;
 	sd_event *event;
 	struct server *server;
+	struct supervise *supervise;
 };
 
 /* Thousands of ports have as many descriptors, the usual soft limit is 1024. Failing leaves the old limit, which is reported when hit. */
@@ -78,6 +83,7 @@ static int open_switch(struct daemon *d)
 		.fdb_max = c->fdb_max,
 		.drivers = c->drivers[0] ? c->drivers : NULL,
 		.log = log_line,
+		.worker_init = caps_drop_thread,
 	};
 	struct dp_error bad = {0};
 	int ret;
@@ -119,6 +125,14 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
+static int open_supervision(struct daemon *d)
+{
+	uint64_t watchdog_us = 0;
+	int ret = sd_watchdog_enabled(0, &watchdog_us);
+
+	return ret < 0 ? ret : supervise_open(&d->supervise, d->event, &d->ctl, watchdog_us);
+}
+
 static int open_loop(struct daemon *d)
 {
 	sd_event_source *source = NULL;
@@ -140,26 +154,36 @@ static int open_loop(struct daemon *d)
 	if (ret >= 0)
 		ret = ctl_loop_open(&d->ctl_loop, &d->ctl, d->event);
 	if (ret >= 0)
-		ret = sd_event_set_watchdog(d->event, true);
-	if (ret >= 0)
 		ret = server_open(&d->server, d->event, &d->ctl);
 	if (ret >= 0)
 		ret = server_listen(d->server, d->control.fd, false);
 	if (ret >= 0)
 		ret = server_listen(d->server, d->stat.fd, true);
+	if (ret >= 0)
+		ret = open_supervision(d);
 	if (ret < 0)
 		log_printf(LOG_ERR, "cannot make the event loop: %s", strerror(-ret));
 	return ret;
 }
 
+/* `given`: handed over by the service manager, or -1. */
+static int open_socket(struct instance_socket *s, int given, const char *path, const struct instance_access *access, char *why,
+		       size_t size)
+{
+	return given >= 0 ? instance_adopt(s, given, why, size) : instance_open(s, path, access, why, size);
+}
+
 static int open_sockets(struct daemon *d)
 {
 	static const struct instance_access control = {.mode = 0660, .group = "sluice"}, stat = {.mode = 0666};
+	struct activation given;
 	char why[256];
-	int ret = instance_open(&d->control, d->config.socket, &control, why, sizeof(why));
+	int ret = activation_take(&given, why, sizeof(why));
 
+	if (ret == 0)
+		ret = open_socket(&d->control, given.control, d->config.socket, &control, why, sizeof(why));
 	if (ret == 0) {
-		ret = instance_open(&d->stat, d->config.stat_socket, &stat, why, sizeof(why));
+		ret = open_socket(&d->stat, given.stat, d->config.stat_socket, &stat, why, sizeof(why));
 		if (ret < 0)
 			instance_close(&d->control);
 	}
@@ -194,12 +218,22 @@ static int loop(struct daemon *d)
 {
 	int ret;
 
-	sd_notify(0, "READY=1");
-	log_printf(LOG_INFO, "ready: %s", d->config.socket);
+	sd_notifyf(0, "READY=1\nSTATUS=Forwards, and listens on %s", d->control.path);
+	log_printf(LOG_INFO, "ready: %s", d->control.path);
 	ret = sd_event_loop(d->event);
-	sd_notify(0, "STOPPING=1");
+	sd_notify(0, "STOPPING=1\nSTATUS=Ends");
 	if (ret < 0)
 		log_printf(LOG_ERR, "the event loop failed: %s", strerror(-ret));
+	return ret;
+}
+
+static int drop_capabilities(void)
+{
+	char why[128];
+	int ret = caps_drop(why, sizeof(why));
+
+	if (ret < 0)
+		log_printf(LOG_ERR, "%s", why);
 	return ret;
 }
 
@@ -213,6 +247,9 @@ static int run(struct daemon *d)
 	ret = open_sockets(d);
 	if (ret < 0)
 		return ret;
+	ret = drop_capabilities();
+	if (ret < 0)
+		goto close_sockets;
 	ret = open_state(d);
 	if (ret < 0)
 		goto close_sockets;
@@ -220,6 +257,7 @@ static int run(struct daemon *d)
 	if (ret < 0)
 		goto close_state;
 	ctl_init(&d->ctl, d->dp);
+	caps_report(&d->ctl);
 	note_missing(d);
 	ret = load_state(d);
 	d->state = NULL; /* ctl's, whatever came of it */
@@ -227,6 +265,7 @@ static int run(struct daemon *d)
 		ret = open_loop(d);
 	if (ret >= 0)
 		ret = loop(d);
+	supervise_close(d->supervise);
 	server_close(d->server);
 	ctl_loop_close(&d->ctl_loop);
 	sd_event_unref(d->event);

@@ -34,6 +34,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import frames
@@ -122,6 +123,7 @@ class Control:
             raise
         self.rest = b""
         self.ids = 0
+        self.events = collections.deque()
         self.hello = self.call("hello", {"client": client, "api_major": 1}) if client else None
 
     def close(self):
@@ -152,6 +154,9 @@ class Control:
             request["params"] = params
         self.send(json.dumps(request).encode() + b"\n")
         reply = self.line()
+        while reply is not None and "method" in reply:
+            self.events.append(reply["params"])
+            reply = self.line()
         assert reply is not None, f"{method}: connection closed instead of an answer"
         assert reply.get("jsonrpc") == "2.0" and reply.get("id") == self.ids, f"{method}: not its answer: {reply}"
         if "error" in reply:
@@ -159,7 +164,34 @@ class Control:
         return reply["result"]
 
 
+    def event(self, *types):
+        """The next event, of one of these types if any are given: others are passed over."""
+        while True:
+            if self.events:
+                event = self.events.popleft()
+            else:
+                line = self.line()
+                assert line is not None, "connection closed instead of an event"
+                assert line.get("method") == "event" and "id" not in line, f"not an event: {line}"
+                event = line["params"]
+            if not types or event["type"] in types:
+                return event
+
+
 # --- a node -----------------------------------------------------------------------------------------------------------------
+
+
+# Becomes the daemon with the descriptors of argv[1] as 3, 4, ... in the order and with the variables of sd_listen_fds(3).
+HAND_OVER = """
+import os, sys
+fds = [os.dup(int(fd)) for fd in sys.argv[1].split(",")]
+high = [__import__("fcntl").fcntl(fd, 0, 100) for fd in fds]
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+os.closerange(3 + len(high), 200)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Node:
@@ -186,6 +218,8 @@ class Node:
             **options,
         }
         self.process = self.control = None
+        self.env = {}
+        self.listening = {}  # {name: socket}: handed over as systemd would
 
     def argv(self):
         argv = ["ip", "netns", "exec", self.netns] if self.netns else []
@@ -200,8 +234,13 @@ class Node:
         # Reports go to files that stop() looks for: a daemon's exit status alone can lose one.
         for tool in ("ASAN", "UBSAN", "LSAN", "TSAN"):
             env[tool + "_OPTIONS"] = ":".join(filter(None, [env.get(tool + "_OPTIONS"), f"log_path={self.dir}/sanitizer"]))
+        env.update(self.env)
+        argv, fds = self.argv(), [s.fileno() for s in self.listening.values()]
+        if fds:
+            env["LISTEN_FDNAMES"] = ":".join(self.listening)
+            argv = [sys.executable, "-c", HAND_OVER, ",".join(map(str, fds)), *argv]
         with open(self.log, "a", encoding="utf-8") as log:
-            return subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, pass_fds=fds)
 
     def start(self):
         self.process = self.spawn()

@@ -31,6 +31,7 @@ struct dp {
 	dp_event_cb cb; /* of who listens */
 	void *cb_arg;
 	unsigned polls; /* calls of dp_events_poll() */
+	uint64_t beats[2];
 	/* The device of a port of this path is not to be had. */
 	const char *lacking_path;
 	unsigned commits, aborts;
@@ -196,6 +197,15 @@ int dp_worker_stats(struct dp *dp, unsigned worker, struct dp_worker_stats *out)
 		return -ENOENT;
 	*out = (struct dp_worker_stats){
 		.core = worker, .queues = 1, .polls = 10, .polls_busy = 5, .frames = 50, .busy_us = 25, .idle_us = 75};
+	return 0;
+}
+
+/* A test that wants a worker to be stuck leaves its beat alone. */
+int dp_worker_beat(struct dp *dp, unsigned worker, uint64_t *beat)
+{
+	if (worker >= 2)
+		return -ENOENT;
+	*beat = dp->beats[worker];
 	return 0;
 }
 
