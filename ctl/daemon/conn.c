@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,8 +66,13 @@ void conn_free(struct conn *c)
 
 static void want_turn(struct conn *c)
 {
-	turn_want(&c->env->turns, &c->turn, line_waiting(&c->in) * GUESS_NS_A_BYTE);
-	sd_event_source_set_enabled(c->env->serve, SD_EVENT_ONESHOT);
+	struct conn_env *env = c->env;
+	uint64_t one = 1;
+
+	/* An eventfd's write fails only when its counter is full, and then it is readable anyway. */
+	if (!env->turns.first)
+		(void)!write(env->serve_fd, &one, sizeof(one));
+	turn_want(&env->turns, &c->turn, line_waiting(&c->in) * GUESS_NS_A_BYTE);
 }
 
 /* --- what to wait for ------------------------------------------------------------------------------------------------------- */
@@ -210,14 +216,18 @@ static void serve(struct conn *c)
 	rearm(c);
 }
 
-static int on_serve(sd_event_source *source, void *arg)
+static int on_serve(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct conn_env *env = arg;
 	struct turn *t = turn_next(&env->turns);
+	uint64_t n;
 
+	/* Before it is his turn, who may want another. */
+	if (!env->turns.first)
+		(void)!read(fd, &n, sizeof(n));
 	if (t)
 		serve(container(t, struct conn, turn));
-	return env->turns.first ? sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) : 0;
+	return 0;
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------------------ */
@@ -285,13 +295,19 @@ int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl, void (
 	int ret;
 
 	*env = (struct conn_env){.event = event, .ctl = ctl, .closed = closed};
-	ret = sd_event_add_defer(event, &env->serve, on_serve, env);
-	return ret < 0 ? ret : sd_event_source_set_enabled(env->serve, SD_EVENT_OFF);
+	env->serve_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (env->serve_fd < 0)
+		return -errno;
+	ret = sd_event_add_io(event, &env->serve, env->serve_fd, EPOLLIN, on_serve, env);
+	if (ret < 0)
+		close(env->serve_fd);
+	return ret;
 }
 
 void conn_env_fini(struct conn_env *env)
 {
 	env->serve = sd_event_source_disable_unref(env->serve);
+	close(env->serve_fd);
 }
 
 static int add_sources(struct conn *c)

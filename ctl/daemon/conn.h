@@ -36,7 +36,12 @@ struct conn_env {
 	sd_event *event;
 	struct ctl *ctl;
 	struct turns turns;
-	sd_event_source *serve;				 /* made by conn_env_init(): gives turns */
+	/*
+	 * Readable while somebody waits for his turn. Not a deferred source: sd-event takes those for the oldest of what is pending, always,
+	 * and would serve for ever without looking at anybody's input.
+	 */
+	int serve_fd;
+	sd_event_source *serve;
 	void (*closed)(struct conn *c, uint64_t due_ns); /* `c` is about to be freed; due_ns: see turn_leave() */
 };
 

@@ -32,6 +32,7 @@ struct dp {
 	void *cb_arg;
 	unsigned polls; /* calls of dp_events_poll() */
 	uint64_t beats[2];
+	unsigned vlan_states; /* calls of dp_vlan_state() */
 	/* The device of a port of this path is not to be had. */
 	const char *lacking_path;
 	unsigned commits, aborts;
@@ -211,6 +212,7 @@ int dp_worker_beat(struct dp *dp, unsigned worker, uint64_t *beat)
 
 int dp_vlan_state(struct dp *dp, uint16_t id, struct dp_vlan_state *out)
 {
+	dp->vlan_states++;
 	*out = (struct dp_vlan_state){.macs = 7, .members = dp->n_ports};
 	return 0;
 }
