@@ -390,6 +390,8 @@ void dp_commit(struct dp_change *change)
 {
 	struct txn *t = (struct txn *)change;
 
+	/* What has happened to ports that go is told while they have names. */
+	dp_events_poll(t->dp);
 	txn_publish(t);
 	txn_retire(t);
 	txn_free(t);

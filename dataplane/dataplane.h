@@ -328,9 +328,10 @@ struct dp_event {
 typedef void (*dp_event_cb)(const struct dp_event *e, void *arg);
 
 /*
- * Call `cb` for what happens from now on, from inside dp_dispatch() and dp_events_poll(). It must not call dp_events_start() or _stop().
+ * Call `cb` for what happens from now on, from inside dp_dispatch(), dp_events_poll(), and dp_commit() before it changes anything. It must
+ * call nothing of this header but what reads state.
  * At most 1000 address events a second are told; SPOOF and LIMIT once a second at most for each port and reason. Links are told one by
- * one, in order, and not from inside dp_apply(). While nobody listens nothing is collected and nothing is paid for. (feed.h says how.)
+ * one, in order; what a commit does to them after it. While nobody listens nothing is collected and nothing is paid for. (feed.h says how.)
  * 0, -EBUSY if somebody listens already, -ENOMEM.
  */
 int dp_events_start(struct dp *dp, dp_event_cb cb, void *arg);

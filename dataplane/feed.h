@@ -16,8 +16,8 @@
  * A full ring loses the note and counts it: the feed tells of learning, the forwarding database itself is what is true.
  *
  * Names. A note holds port numbers and generations; the name is looked up when the note is drained. A note whose port has gone meanwhile
- * is dropped: its deletion said more. Link notes wait for the next dispatch rather than being told from inside dp_apply(), so that
- * a listener hears of a port from whoever applied it before it hears of its link.
+ * is dropped; dp_commit() has them drained before ports go. Link notes wait for the next dispatch rather than being told by whoever
+ * found out, so that a listener hears of a port from the one who applied it before it hears of its link.
  *
  * Full. FEED_RING notes a worker between two ticks (100 ms), FEED_FDB_RATE address events a second; both end in one
  * DP_EVENT_FDB_OMITTED a second. FEED_LINKS link notes between two dispatches; beyond that the links are compared instead, so a

@@ -145,12 +145,20 @@ static bool tell_later(struct rpc_session *session, char *line, size_t len)
 {
 	struct conn *c = container(session, struct conn, session);
 
+	/* A transaction of thousands of objects is told in one go, before the loop comes to write: what the socket takes need not wait. */
+	if (c->out.event_bytes + len > RPC_EVENTS_MAX && outq_flush(&c->out, c->fd) < 0)
+		c->broken = true;
 	if (c->out.event_bytes + len > RPC_EVENTS_MAX || c->broken) {
+		if (c->broken)
+			want_turn(c);
 		free(line);
 		return false;
 	}
-	if (outq_push_event(&c->out, line, len) < 0)
+	if (outq_push_event(&c->out, line, len) < 0) {
+		c->broken = true;
+		want_turn(c);
 		return false;
+	}
 	/* Many events may come in one turn of the loop: they leave together. */
 	sd_event_source_set_io_events(c->io, (reading(c) ? EPOLLIN : 0) | EPOLLOUT);
 	return true;

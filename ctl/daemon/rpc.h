@@ -48,8 +48,8 @@
 #define RPC_DEPTH_MAX	    16	       /* objects and lists within each other */
 #define RPC_REPLY_MAX	    (8u << 20) /* bytes of an answer */
 #define RPC_VALUES_MAX	    131072     /* values of a line: more do not fit into one that says something, but cost time to refuse */
-#define RPC_EVENTS_MAX	    (256u << 10) /* bytes of events that wait for one client */
-#define RPC_CLIENTS	    32		 /* connections to one socket */
+#define RPC_EVENTS_MAX	    (1u << 20) /* bytes of events that wait for one client: 1,000 ports and 4,094 VLANs made in one apply fit */
+#define RPC_CLIENTS	    32	       /* connections to one socket */
 #define RPC_CLIENTS_PER_UID 8
 #define RPC_CLIENTS_ROOT    24 /* of root on the control socket: see server.h */
 #define RPC_PARTIAL_LINE_S  10 /* a line that began must end within this time */
