@@ -24,6 +24,7 @@ struct conn {
 	int fd;
 	sd_event_source *io, *timer;
 	struct turn turn;
+	uint64_t cost_ns; /* what a request of his is likely to take: the last one, or dearer ones not long before */
 	struct line_buf in;
 	struct outq out;
 	struct rpc_session session;
@@ -32,11 +33,12 @@ struct conn {
 	bool broken; /* a line for it was lost: to be closed */
 };
 
+/* Of this thread on a CPU: who is served while somebody else has the CPU does not owe for that. */
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
@@ -52,9 +54,9 @@ struct rpc_session *conn_session(struct conn *c)
 
 void conn_free(struct conn *c)
 {
-	uint64_t due_ns = turn_leave(&c->env->turns, &c->turn);
+	struct conn_debt debt = {.owes_ns = turn_leave(&c->env->turns, &c->turn), .cost_ns = c->cost_ns};
 
-	c->env->closed(c, due_ns);
+	c->env->closed(c, &debt);
 	rpc_session_fini(&c->session);
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->timer);
@@ -67,12 +69,12 @@ void conn_free(struct conn *c)
 static void want_turn(struct conn *c)
 {
 	struct conn_env *env = c->env;
-	uint64_t one = 1;
+	uint64_t one = 1, guess_ns = line_waiting(&c->in) * GUESS_NS_A_BYTE;
 
 	/* An eventfd's write fails only when its counter is full, and then it is readable anyway. */
 	if (!env->turns.first)
 		(void)!write(env->serve_fd, &one, sizeof(one));
-	turn_want(&env->turns, &c->turn, line_waiting(&c->in) * GUESS_NS_A_BYTE);
+	turn_want(&env->turns, &c->turn, guess_ns > c->cost_ns ? guess_ns : c->cost_ns);
 }
 
 /* --- what to wait for ------------------------------------------------------------------------------------------------------- */
@@ -175,8 +177,8 @@ static int answer(struct conn *c, const char *line, size_t n)
 	return ret == 0 && reply ? outq_push(&c->out, reply, len) : ret;
 }
 
-/* Answer lines that are there. 1: there may be more; 0: no complete line is left; -ENOMEM. */
-static int answer_lines(struct conn *c, uint64_t end_ns)
+/* Answer lines that are there, *done of them. 1: there may be more; 0: no complete line is left; -ENOMEM. */
+static int answer_lines(struct conn *c, uint64_t end_ns, unsigned *done)
 {
 	const char *line;
 	size_t n;
@@ -198,22 +200,34 @@ static int answer_lines(struct conn *c, uint64_t end_ns)
 		}
 		if (ret < 0)
 			return ret;
+		++*done;
 	} while (now_ns() < end_ns);
 	return 1;
+}
+
+/* Its turn took so long, for so many requests. */
+static void charge(struct conn *c, uint64_t took_ns, unsigned done)
+{
+	uint64_t each_ns = done ? took_ns / done : 0;
+
+	turn_charge(&c->turn, took_ns);
+	if (done)
+		c->cost_ns = each_ns > c->cost_ns ? each_ns : (c->cost_ns * 3 + each_ns) / 4;
 }
 
 /* Its turn. */
 static void serve(struct conn *c)
 {
 	uint64_t start = now_ns();
-	int more = answer_lines(c, start + CONN_TURN_NS), ret;
+	unsigned done = 0;
+	int more = answer_lines(c, start + CONN_TURN_NS, &done), ret;
 
 	if (more == 0 && c->eof && line_partial(&c->in)) {
 		more = push_error(c, "line-unterminated", "end each line with LF", "the connection ended inside a line");
 		line_fini(&c->in);
 	}
 	ret = flush(c);
-	turn_charge(&c->turn, now_ns() - start);
+	charge(c, now_ns() - start, done);
 	if (more < 0 || ret < 0 || (!more && c->eof && !c->out.bytes && !rpc_session_busy(&c->session))) {
 		conn_free(c);
 		return;
@@ -298,7 +312,8 @@ static int on_partial_timeout(sd_event_source *source, uint64_t usec, void *arg)
 
 /* --- making ------------------------------------------------------------------------------------------------------------------- */
 
-int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl, void (*closed)(struct conn *c, uint64_t due_ns))
+int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl,
+		  void (*closed)(struct conn *c, const struct conn_debt *debt))
 {
 	int ret;
 
@@ -328,7 +343,7 @@ static int add_sources(struct conn *c)
 	return ret < 0 ? ret : sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
 }
 
-struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer, bool read_only, uint64_t due_ns)
+struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer, bool read_only, const struct conn_debt *debt)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -339,7 +354,8 @@ struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer
 	c->env = env;
 	c->peer = *peer;
 	c->fd = fd;
-	turn_init(&env->turns, &c->turn, due_ns);
+	turn_init(&env->turns, &c->turn, env->turns.now_ns + debt->owes_ns);
+	c->cost_ns = debt->cost_ns > CONN_UNKNOWN_NS ? debt->cost_ns : CONN_UNKNOWN_NS;
 	line_init(&c->in, RPC_LINE_MAX);
 	outq_init(&c->out);
 	rpc_session_init(&c->session, env->ctl, read_only);

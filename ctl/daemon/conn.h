@@ -27,9 +27,16 @@
 #include "rpc.h"
 #include "turn.h"
 
-#define CONN_TURN_NS UINT64_C(2000000)
+#define CONN_TURN_NS	UINT64_C(2000000)
+#define CONN_UNKNOWN_NS UINT64_C(1000000) /* what a request of somebody unknown is taken to cost: more than a usual one */
 
 struct conn;
+
+/* What a connection leaves behind for the next one of its user. */
+struct conn_debt {
+	uint64_t owes_ns; /* see turn_leave() */
+	uint64_t cost_ns; /* what a request of his is likely to take */
+};
 
 /* What connections share. Outlives them. */
 struct conn_env {
@@ -42,11 +49,12 @@ struct conn_env {
 	 */
 	int serve_fd;
 	sd_event_source *serve;
-	void (*closed)(struct conn *c, uint64_t due_ns); /* `c` is about to be freed; due_ns: see turn_leave() */
+	void (*closed)(struct conn *c, const struct conn_debt *debt); /* `c` is about to be freed */
 };
 
 /* 0 or -errno. */
-int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl, void (*closed)(struct conn *c, uint64_t due_ns));
+int conn_env_init(struct conn_env *env, sd_event *event, struct ctl *ctl,
+		  void (*closed)(struct conn *c, const struct conn_debt *debt));
 void conn_env_fini(struct conn_env *env);
 
 /* The server's side of a connection. */
@@ -56,8 +64,10 @@ struct conn_peer {
 	uid_t uid;
 };
 
-/* A connection on `fd`, a stream socket, which it takes over also if it fails (NULL: no memory). `due_ns`: see turn_init(). */
-struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer, bool read_only, uint64_t due_ns);
+/*
+ * A connection on `fd`, a stream socket, which it takes over also if it fails (NULL: no memory). `debt`: of its user's earlier ones.
+ */
+struct conn *conn_new(struct conn_env *env, int fd, const struct conn_peer *peer, bool read_only, const struct conn_debt *debt);
 /* Close it without a word. */
 void conn_free(struct conn *c);
 struct conn_peer *conn_peer(struct conn *c);

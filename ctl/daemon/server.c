@@ -18,10 +18,10 @@
 #define USEC_PER_SEC UINT64_C(1000000)
 #define LOG_EVERY_US (60 * USEC_PER_SEC)
 
-/* What a user that has no connection left was served: where his next one stands in the turns' order. */
+/* What a user's closed connections took: when his next one is due, on the turns' clock, and what its requests are likely to cost. */
 struct account {
 	uid_t uid;
-	uint64_t due_ns;
+	uint64_t due_ns, cost_ns;
 };
 
 struct listener {
@@ -42,16 +42,22 @@ struct server {
 
 /* --- accounts ------------------------------------------------------------------------------------------------------------------ */
 
-static uint64_t account_due(const struct listener *l, uid_t uid)
+static struct conn_debt account_debt(const struct listener *l, uid_t uid)
 {
-	for (unsigned i = 0; i < ACCOUNTS; i++)
-		if (l->accounts[i].uid == uid)
-			return l->accounts[i].due_ns;
-	return 0;
+	uint64_t now_ns = l->server->env.turns.now_ns;
+
+	for (unsigned i = 0; i < ACCOUNTS; i++) {
+		const struct account *a = &l->accounts[i];
+
+		/* Whose time has come owes nothing, and is believed to be better. */
+		if (a->uid == uid && a->due_ns > now_ns)
+			return (struct conn_debt){.owes_ns = a->due_ns - now_ns, .cost_ns = a->cost_ns};
+	}
+	return (struct conn_debt){0};
 }
 
 /* In a full table the one who owes least is forgotten: whose time has come owes nothing. */
-static void account_keep(struct listener *l, uid_t uid, uint64_t due_ns)
+static void account_add(struct listener *l, uid_t uid, uint64_t now_ns, const struct conn_debt *debt)
 {
 	struct account *at = &l->accounts[0];
 
@@ -61,12 +67,14 @@ static void account_keep(struct listener *l, uid_t uid, uint64_t due_ns)
 		if (a->uid == uid || a->due_ns < at->due_ns)
 			at = a;
 	}
-	if (at->uid == uid && at->due_ns > due_ns)
-		return;
-	*at = (struct account){uid, due_ns};
+	if (at->uid != uid || at->due_ns < now_ns)
+		*at = (struct account){.uid = uid, .due_ns = now_ns};
+	at->due_ns += debt->owes_ns;
+	if (debt->cost_ns > at->cost_ns)
+		at->cost_ns = debt->cost_ns;
 }
 
-static void on_closed(struct conn *c, uint64_t due_ns)
+static void on_closed(struct conn *c, const struct conn_debt *debt)
 {
 	const struct conn_peer *peer = conn_peer(c);
 	struct listener *l = peer->listener;
@@ -76,7 +84,7 @@ static void on_closed(struct conn *c, uint64_t due_ns)
 		link = &conn_peer(*link)->next;
 	if (*link)
 		*link = peer->next;
-	account_keep(l, peer->uid, due_ns);
+	account_add(l, peer->uid, l->server->env.turns.now_ns, debt);
 }
 
 /* --- accepting ----------------------------------------------------------------------------------------------------------------- */
@@ -139,6 +147,7 @@ static void welcome(struct listener *l, int fd)
 	struct ucred cred = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(cred);
 	struct conn_peer peer = {.listener = l};
+	struct conn_debt debt;
 	struct conn *c;
 	char why[64];
 
@@ -153,7 +162,8 @@ static void welcome(struct listener *l, int fd)
 	}
 	peer.uid = cred.uid;
 	peer.next = l->conns;
-	c = conn_new(&l->server->env, fd, &peer, l->read_only, account_due(l, cred.uid));
+	debt = account_debt(l, cred.uid);
+	c = conn_new(&l->server->env, fd, &peer, l->read_only, &debt);
 	if (!c)
 		return;
 	conn_session(c)->clients_per_uid = places_of(l, cred.uid);

@@ -68,5 +68,5 @@ uint64_t turn_leave(struct turns *ts, struct turn *t)
 {
 	if (t->waiting)
 		unlink_turn(ts, t);
-	return t->due_ns;
+	return t->due_ns > ts->now_ns ? t->due_ns - ts->now_ns : 0;
 }

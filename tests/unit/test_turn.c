@@ -121,7 +121,7 @@ static void connecting_anew_does_not_pay(void **state)
 	turn_want(&ts, &a, 0);
 	assert_ptr_equal(turn_next(&ts), &a);
 	turn_charge(&a, 40 * MS);
-	due = turn_leave(&ts, &a);
+	due = ts.now_ns + turn_leave(&ts, &a);
 	turn_init(&ts, &a, due);
 	turn_want(&ts, &a, 0);
 	turn_want(&ts, &b, 0);
