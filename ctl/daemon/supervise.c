@@ -77,7 +77,7 @@ int supervise_open(struct supervise **out, sd_event *event, struct ctl *ctl, uin
 	s->feeds = watchdog_us > 0;
 	s->period_us = s->feeds ? watchdog_us / 4 : SUPERVISE_PERIOD_US;
 	/* At once: the first look only learns where everybody is, and the service manager counts from its own start. */
-	ret = sd_event_add_time_relative(event, &s->timer, CLOCK_MONOTONIC, 0, s->period_us / 4, on_timer, s);
+	ret = sd_event_add_time_relative(event, &s->timer, CLOCK_MONOTONIC, 0, s->period_us / 8, on_timer, s);
 	if (ret < 0) {
 		free(s);
 		return ret;

@@ -106,6 +106,36 @@ static void a_long_line_that_is_there_whole_is_given_up_too(void **state)
 	line_fini(&b);
 }
 
+static void a_line_that_waits_is_known_before_it_is_taken(void **state)
+{
+	struct line_buf b;
+	const char *line;
+	size_t n;
+
+	line_init(&b, 4);
+	assert_int_equal(line_waiting(&b), 0);
+	feed(&b, "ab", 2);
+	assert_int_equal(line_waiting(&b), 0);
+	feed(&b, "c\nde\nf", 6);
+	assert_int_equal(line_waiting(&b), 4);
+	assert_int_equal(line_waiting(&b), 4);
+	assert_line(&b, "abc");
+	assert_int_equal(line_waiting(&b), 3);
+	assert_line(&b, "de");
+	assert_int_equal(line_waiting(&b), 0);
+	/* One that is to be given up is to be said so once; then its rest is nothing. */
+	feed(&b, "ghij", 4);
+	assert_int_equal(line_waiting(&b), 5);
+	assert_int_equal(line_next(&b, &line, &n), LINE_TOO_LONG);
+	feed(&b, "klm", 3);
+	assert_int_equal(line_waiting(&b), 0);
+	feed(&b, "n\nok\n", 5);
+	assert_int_equal(line_waiting(&b), 3);
+	assert_line(&b, "ok");
+	assert_int_equal(line_waiting(&b), 0);
+	line_fini(&b);
+}
+
 static void the_buffer_stays_within_what_a_line_needs(void **state)
 {
 	char chunk[65536];
@@ -189,6 +219,25 @@ static void depth_ends_at_16(void **state)
 	/* Brackets in strings do not nest, and an escaped quote does not end one. */
 	assert_line_error("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"[[[[[[[[[[[[[[[[[[[[\\\"[[\"}", RPC_METHOD_NOT_FOUND,
 			  "unknown-method");
+}
+
+/* Commas inside strings are none. */
+static void values_end_at_131072(void **state)
+{
+	static const char head[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get\",\"params\":{\"x\":[";
+	char *line = malloc(RPC_LINE_MAX);
+	size_t n = sizeof(head) - 1;
+
+	assert_non_null(line);
+	memcpy(line, head, n);
+	/* Of the head itself: two objects, a list, three commas. */
+	for (unsigned i = 6; i < RPC_VALUES_MAX; i++, n += 2)
+		memcpy(line + n, "1,", 2);
+	memcpy(line + n, "\",,,\"]}}", 8);
+	assert_error(answer_to(&session, line, n + 8), RPC_INVALID_PARAMS, "unknown-parameter", NULL);
+	memcpy(line + n, "1,\",,,\"]}}", 10);
+	assert_error(answer_to(&session, line, n + 10), RPC_PARSE_ERROR, "too-many-values", NULL);
+	free(line);
 }
 
 static void an_envelope_holds_its_four_members_only(void **state)
@@ -346,11 +395,13 @@ int main(void)
 		TEST(a_line_may_come_in_pieces_and_several_at_once),
 		TEST(the_longest_line_is_a_line_and_one_byte_more_is_reported_once),
 		TEST(a_long_line_that_is_there_whole_is_given_up_too),
+		TEST(a_line_that_waits_is_known_before_it_is_taken),
 		TEST(the_buffer_stays_within_what_a_line_needs),
 		TEST(what_is_not_json_is_a_parse_error),
 		TEST(a_key_given_twice_is_refused),
 		TEST(a_nul_is_refused_raw_and_escaped),
 		TEST(depth_ends_at_16),
+		TEST(values_end_at_131072),
 		TEST(an_envelope_holds_its_four_members_only),
 		TEST(the_id_comes_back_as_it_was),
 		TEST(a_notification_is_done_and_not_answered),
