@@ -5,8 +5,10 @@
 # One directory is one part; a part's sources are found by wildcard, so adding a file is adding a file.
 #   dataplane/ (and its subdirectories)  -> libdataplane.a
 #   ctl/schema/, ctl/daemon/ without main.c -> libctl.a   main.c -> sluiced
-#   ctl/cli/, ctl/client/                -> sluicectl
-#   tests/unit/test_X.c                  -> tests/test_X, linked with both libraries and cmocka
+#   ctl/client/                          -> libsluice.a, libsluice.so
+#   ctl/cli/ without main.c              -> libcli.a   main.c -> sluicectl
+#   ctl/cli/man/X.scd.in                 -> man/X
+#   tests/unit/test_X.c                  -> tests/test_X, linked with all of them and cmocka
 #   bench/X.c                            -> bench/X
 # Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
 
@@ -61,7 +63,8 @@ endif
 
 dp_src     := $(wildcard dataplane/*.c dataplane/*/*.c)
 ctl_src    := $(filter-out ctl/daemon/main.c,$(wildcard ctl/daemon/*.c ctl/schema/*.c))
-cli_src    := $(wildcard ctl/cli/*.c ctl/client/*.c)
+client_src := $(wildcard ctl/client/*.c)
+cli_src    := $(filter-out ctl/cli/main.c,$(wildcard ctl/cli/*.c))
 test_src   := $(wildcard tests/unit/test_*.c)
 bench_src  := $(wildcard bench/*.c)
 
@@ -71,13 +74,17 @@ ctl_lib    := $(BUILD)/libctl.a
 # The fuzzers' corpora run in every test, without a fuzzer.
 replays    := $(patsubst tests/fuzz/%_fuzz.c,$(BUILD)/tests/test_%_corpus,$(wildcard tests/fuzz/*_fuzz.c))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src)) $(replays)
+cli_lib    := $(BUILD)/libcli.a
+sluice_a   := $(BUILD)/libsluice.a
+sluice_so  := $(BUILD)/libsluice.so.1
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
+client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
 
 .PHONY: all help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
 .DEFAULT_GOAL := all
 
-all: check-deps $(binaries)
+all: check-deps $(binaries) $(client)
 
 help: ## print this list
 	@echo 'Targets:'
@@ -91,6 +98,8 @@ endif
 
 $(dp_lib): $(call obj,$(dp_src))
 $(ctl_lib): $(call obj,$(ctl_src))
+$(cli_lib): $(call obj,$(cli_src))
+$(sluice_a): $(call obj,$(client_src))
 %.a:
 	$(call say,AR,$@)
 	@mkdir -p $(@D)
@@ -101,14 +110,26 @@ $(BUILD)/sluiced: $(call obj,ctl/daemon/main.c) $(ctl_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-# The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane.
-$(BUILD)/sluicectl: $(call obj,$(cli_src)) $(ctl_lib)
+# The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane. It has the client library inside,
+# so that build/sluicectl runs where nothing is installed.
+$(BUILD)/sluicectl: $(call obj,ctl/cli/main.c) $(cli_lib) $(sluice_a) $(ctl_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
 
 # Its allocations pass through the test, which lets them fail.
 $(BUILD)/tests/test_faults: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(ctl_lib) $(dp_lib)
+# The client library is for other people's programs: position-independent for real; what it exports is in its map.
+$(call obj,$(client_src)): HARDEN := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIC
+
+$(sluice_so): $(call obj,$(client_src)) ctl/client/libsluice.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(SANFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=ctl/client/libsluice.map \
+		-Wl,-z,relro,-z,now -o $@ $(filter %.o,$^) -ljansson
+
+$(BUILD)/libsluice.so: $(sluice_so)
+	$(Q)ln -sf $(<F) $@
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
@@ -117,6 +138,8 @@ $(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -DCORPUS='"$(CURDIR)/tests/fuzz/$*"' -o $@ $(filter-out %.h,$^) $(LIBS)
+# Memory that fails on purpose.
+$(BUILD)/tests/test_client_memory: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(dp_lib)
 	$(call say,LINK,$@)
@@ -201,7 +224,7 @@ bench: build ## measure beside testpmd, alternating rounds; text on the terminal
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format

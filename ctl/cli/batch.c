@@ -3,6 +3,9 @@
 /*
  * -b FILE: a command on each line (OBJECT add|set|del NAME key=value ...), all of them one transaction: all or nothing. `-` is stdin.
  * The daemon's error names an operation; here it becomes the line that it came from.
+ *
+ * With --no-atomic each line is a transaction. What is wrong with one is said and the next goes on, as long as the daemon answers; the exit
+ * code is that of the first line that failed. Being in force is waited for once, at the end.
  */
 
 #include <ctype.h>
@@ -49,6 +52,7 @@ struct batch {
 	json_t *ops;
 	unsigned *lines; /* where each operation came from */
 	size_t n, room;
+	int failed; /* --no-atomic: a line was no command */
 };
 
 static int line_error(struct batch *b, unsigned number, const char *what)
@@ -105,47 +109,82 @@ static int read_lines(struct batch *b, FILE *f)
 	ssize_t n;
 	int ret = CLI_DONE;
 
-	for (unsigned number = 1; ret == CLI_DONE && (n = getline(&line, &room, f)) >= 0; number++)
+	for (unsigned number = 1; ret == CLI_DONE && (n = getline(&line, &room, f)) >= 0; number++) {
 		ret = memchr(line, '\0', n) ? line_error(b, number, "holds a NUL byte") : add_line(b, line, number);
+		if (ret != CLI_DONE && b->cli->no_atomic) {
+			b->failed = ret;
+			ret = CLI_DONE;
+		}
+	}
 	free(line);
 	/* Half a file must not become a transaction. */
 	return ret == CLI_DONE && ferror(f) ? cli_usage(b->cli, "cannot be read") : ret;
 }
 
 /* "ops[3].attrs.vlan" is about the fourth operation. */
-static void blame_line(struct batch *b, const struct client_error *err)
+static void blame_line(struct batch *b, const struct sluice_error *err)
 {
-	unsigned long i;
-	char *end;
+	unsigned i;
 
-	if (strncmp(err->path, "ops[", 4) != 0)
-		return;
-	i = strtoul(err->path + 4, &end, 10);
-	if (*end == ']' && i < b->n)
+	if (sscanf(err->path, "ops[%u]", &i) == 1 && i < b->n)
 		snprintf(b->cli->context, sizeof(b->cli->context), "%.70s:%u", b->name, b->lines[i]);
+}
+
+static int send_whole(struct batch *b, struct write *w)
+{
+	struct sluice_error err;
+
+	if (write_send(b->cli, w, json_incref(b->ops), false, &err) == 0)
+		return write_finish(b->cli, w);
+	blame_line(b, &err);
+	return cli_failed(b->cli, &err);
+}
+
+/* One line on its own. What came of it moves into *last, its changes added up. */
+static int send_line(struct batch *b, size_t i, struct write *last)
+{
+	struct write w = {.s = last->s};
+	struct sluice_error err;
+	json_int_t changes;
+
+	if (write_send(b->cli, &w, json_pack("[O]", json_array_get(b->ops, i)), false, &err)) {
+		snprintf(b->cli->context, sizeof(b->cli->context), "%.70s:%u", b->name, b->lines[i]);
+		return cli_failed(b->cli, &err);
+	}
+	changes = json_integer_value(json_object_get(last->result, "changes"));
+	sluice_free(last->text);
+	json_decref(last->result);
+	last->result = w.result;
+	changes += json_integer_value(json_object_get(w.result, "changes"));
+	json_object_set_new(last->result, "changes", json_integer(changes));
+	sluice_free(w.text);
+	last->text = json_dumps(last->result, JSON_COMPACT);
+	return last->text ? CLI_DONE : cli_usage(b->cli, "out of memory");
+}
+
+/* `w` ends up with the last answer, which is what is waited for. */
+static int send_singly(struct batch *b, struct write *w)
+{
+	int first = b->failed, ret = CLI_DONE;
+
+	for (size_t i = 0; i < b->n && (ret == CLI_DONE || ret == CLI_REFUSED); i++) {
+		ret = send_line(b, i, w);
+		first = first ? first : ret;
+	}
+	if (first != CLI_DONE || !w->result)
+		return first;
+	return write_finish(b->cli, w);
 }
 
 static int send_batch(struct batch *b)
 {
-	struct cli *cli = b->cli;
-	struct client_error err;
-	struct client *client;
-	json_t *result;
-	int ret = cli_connect(cli, true, &client);
+	struct write w;
+	int ret = write_open(b->cli, &w);
 
 	if (ret != CLI_DONE)
 		return ret;
-	ret = client_call(client, "apply", json_pack("{s:O, s:b}", "ops", b->ops, "dry_run", cli->dry_run), &result, &err);
-	if (ret) {
-		blame_line(b, &err);
-		ret = cli_failed(cli, ret, &err);
-	} else if (cli->format != CLI_TEXT) {
-		cli_print_json(cli, result);
-	} else if (cli->dry_run) {
-		fprintf(cli->out, "would change %lld\n", (long long)json_integer_value(json_object_get(result, "changes")));
-	}
-	json_decref(result);
-	client_close(client);
+	ret = b->cli->no_atomic ? send_singly(b, &w) : send_whole(b, &w);
+	write_close(&w);
 	return ret;
 }
 
@@ -157,7 +196,10 @@ int batch_run(struct cli *cli)
 	int ret;
 
 	snprintf(cli->context, sizeof(cli->context), "%.90s", b.name);
-	ret = f ? read_lines(&b, f) : cli_usage(cli, "%s", strerror(errno));
+	if (cli->no_atomic && cli->dry_run)
+		ret = cli_usage(cli, "-n checks a transaction: without --no-atomic");
+	else
+		ret = f ? read_lines(&b, f) : cli_usage(cli, "%s", strerror(errno));
 	if (f && !from_stdin)
 		fclose(f);
 	if (ret == CLI_DONE)

@@ -10,23 +10,21 @@
 #include "cli.h"
 
 static const char usage[] =
-	"usage: sluicectl [-j|-p] [-s SOCKET] [-T SECONDS] [-n] [-b FILE] [-c WHEN] OBJECT VERB [NAME] [key=value ...]\n"
-	"\n"
-	"  -j, --json          print the result as one JSON document\n"
-	"  -p, --pretty        the same, indented\n"
-	"  -s, --socket PATH   the daemon's socket (" CLIENT_SOCKET ")\n"
-	"  -T, --timeout S     give up after so many seconds (30)\n"
-	"  -n, --dry-run       have the daemon check, and change nothing\n"
-	"  -b, --batch FILE    a command on each line, all of them one transaction; - is stdin\n"
-	"  -c, --color WHEN    auto, always or never\n"
-	"\n";
+	"usage: sluicectl [-j|-p] [-s SOCKET] [-T SECONDS] [-n] [-b FILE] [-c WHEN] OBJECT VERB [NAME] [key=value ...]\n\n";
 
-static const char others[] = "  fdb   show [vlan=ID] [port=NAME] [mac=MAC]    addresses that the switch knows\n"
-			     "  stats [node|worker|vlan|port] [NAME]          counters; every drop under its reason\n"
-			     "  raw METHOD [JSON]                             any method of the socket\n"
-			     "  help [OBJECT]                                 an object's attributes\n"
-			     "\n"
-			     "exit: 0 done, 1 usage, 2 refused by the daemon, 3 no daemon, 124 timed out\n";
+static const char exits[] =
+	"\nexit: 0 done, 1 usage, 2 refused by the daemon, 3 no daemon, 65 accepted but not yet in force, 124 timed out\n";
+
+static void print_options(FILE *out)
+{
+	for (const struct cli_option *o = cli_options; o->name; o++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%s%s%s--%s %s", o->letter[0] ? "-" : "  ", o->letter, o->letter[0] ? ", " : "  ",
+			 o->name, o->arg);
+		fprintf(out, "  %-24s %s\n", left, o->doc);
+	}
+}
 
 static void print_range(const struct schema_attr *a, FILE *out)
 {
@@ -51,12 +49,9 @@ static void print_range(const struct schema_attr *a, FILE *out)
 
 static void print_attr(const struct schema_attr *a, FILE *out)
 {
-	char key[32];
+	char key[64];
 
-	snprintf(key, sizeof(key), "%s", a->name);
-	for (char *p = key; *p; p++)
-		*p = *p == '_' ? '-' : *p;
-	fprintf(out, "  %-16s ", key);
+	fprintf(out, "  %-16s ", words_key(a->name, key, sizeof(key)));
 	print_range(a, out);
 	fprintf(out, "%s%s\n  %-16s   %s\n", a->flags & SCHEMA_REQUIRED ? " (required)" : "",
 		a->flags & SCHEMA_FIXED ? " (fixed once it exists)" : "", "", a->doc);
@@ -83,13 +78,21 @@ static void print_method(const struct schema_method *m, FILE *out)
 		fprintf(out, "  %-18s %s%s: %s\n", p->name, p->type, p->required ? ", required" : "", p->doc);
 }
 
+static void print_line(FILE *out, const char *name, const char *words, const char *doc)
+{
+	fprintf(out, "  %-8s %-40s %s\n", name, words, doc);
+}
+
 static void print_tool(FILE *out)
 {
 	fputs(usage, out);
+	print_options(out);
+	fputc('\n', out);
 	for (const struct schema_object *const *o = schema_objects; *o; o++)
-		fprintf(out, "  %-5s %-39s %s\n", (*o)->name, (*o)->read_only ? "show" : "add|set|del|show [NAME] [key=value ...]",
-			(*o)->doc);
-	fputs(others, out);
+		print_line(out, (*o)->name, (*o)->read_only ? "show" : "add|set|del|show [NAME] [key=value ...]", (*o)->doc);
+	for (const struct command *c = commands; c->name; c++)
+		print_line(out, c->name, c->words, c->doc);
+	fputs(exits, out);
 }
 
 int help_print(const struct cli *cli, const char *object, FILE *out)

@@ -49,6 +49,13 @@ static const struct view_column port_columns[] = {
 	{COL(NULL, NULL), NULL},
 };
 
+/* Of an object that has no table of its own here. */
+static const struct view_column any_columns[] = {
+	{COL("NAME", "name"), NULL},
+	{COL("OWNER", "owner"), NULL},
+	{COL(NULL, NULL), NULL},
+};
+
 /* What the state of an object holds, for showing it at length. */
 static const struct column state_columns[] = {
 	COL("link", "state.link", .cell = CELL_LINK),
@@ -57,7 +64,8 @@ static const struct column state_columns[] = {
 	COL("ports", "state.members"),
 	COL("macs", "state.macs"),
 	COL("wakes by", "state.wake"),
-	COL("error", "error"),
+	COL("error", "error.message"),
+	COL("to mend it", "error.hint"),
 	COL(NULL, NULL),
 };
 
@@ -67,6 +75,22 @@ static const struct {
 } tables[] = {{"vlan", vlan_columns}, {"port", port_columns}};
 
 #define COLUMNS_MAX 48
+
+/* What is accepted and cannot be in force is said below the table: it is seldom, and longer than a column. */
+static void show_errors(const struct cli *cli, const json_t *objects)
+{
+	static const struct column message = COL("", "error.message");
+	char text[512];
+	json_t *object;
+	size_t i;
+
+	json_array_foreach ((json_t *)objects, i, object) {
+		table_cell(&message, object, text, sizeof(text));
+		if (*text)
+			fprintf(cli->out, "%s%s: %s%s\n", cli->colour ? "\033[31m" : "",
+				json_string_value(json_object_get(object, "name")), text, cli->colour ? "\033[0m" : "");
+	}
+}
 
 static void show_table(const struct cli *cli, const struct schema_object *type, const struct view_column *view,
 		       const json_t *objects)
@@ -79,21 +103,20 @@ static void show_table(const struct cli *cli, const struct schema_object *type, 
 			columns[i].attr = schema_attr_find(type, view[i].attr);
 	}
 	table_across(cli->out, columns, objects, true, cli->colour);
+	show_errors(cli, objects);
 }
 
 /* Every attribute that the object has, under the name that it is set by. */
 static void show_at_length(const struct cli *cli, const struct schema_object *type, const json_t *object)
 {
 	struct column columns[COLUMNS_MAX] = {COL(NULL, NULL)};
-	char titles[COLUMNS_MAX][32], paths[COLUMNS_MAX][48];
+	char titles[COLUMNS_MAX][64], paths[COLUMNS_MAX][64];
 	size_t n = 0;
 
 	fprintf(cli->out, "%s %s (owner %s)\n", type->name, json_string_value(json_object_get(object, "name")),
 		json_string_value(json_object_get(object, "owner")));
 	for (const struct schema_attr *a = type->attrs; a->name && n < COLUMNS_MAX - 1; a++, n++) {
-		snprintf(titles[n], sizeof(titles[n]), "%s", a->name);
-		for (char *p = titles[n]; *p; p++)
-			*p = *p == '_' ? '-' : *p;
+		words_key(a->name, titles[n], sizeof(titles[n]));
 		snprintf(paths[n], sizeof(paths[n]), "attrs.%s", a->name);
 		columns[n] = (struct column){titles[n], paths[n], CELL_ATTR, .attr = a};
 	}
@@ -108,9 +131,13 @@ void view_objects(const struct cli *cli, const struct schema_object *type, const
 		show_at_length(cli, type, json_array_get(objects, 0));
 		return;
 	}
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (!strcmp(tables[i].object, type->name))
-			show_table(cli, type, tables[i].columns, objects);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		if (strcmp(tables[i].object, type->name) != 0)
+			continue;
+		show_table(cli, type, tables[i].columns, objects);
+		return;
+	}
+	show_table(cli, type, any_columns, objects);
 }
 
 /* --- node ----------------------------------------------------------------------------------------------------------------------- */

@@ -25,6 +25,15 @@ bool words_is_write(const char *verb)
 	return !strcmp(verb, "add") || !strcmp(verb, "set") || !strcmp(verb, "del");
 }
 
+char *words_key(const char *attr, char *out, size_t size)
+{
+	snprintf(out, size, "%s", attr);
+	for (char *p = out; *p; p++)
+		if (*p == '_')
+			*p = '-';
+	return out;
+}
+
 /* Split "in-bps=1mbit" into the socket's name of the key and the value. False if there is no '='. */
 static bool split_word(const char *word, char *key, size_t size, const char **value)
 {
