@@ -43,7 +43,8 @@ endif
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wvla
-DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
+DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DSLUICE_SOURCE_DIR='"$(CURDIR)"' \
+	   -DALLOW_EXPERIMENTAL_API
 INCS    := -Iinclude -Idataplane -Ictl
 # Position-independent as an executable is: thread-local words (DPDK's lcore, liburcu's state) are then one load away, not a call.
 HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ftls-model=initial-exec
@@ -80,11 +81,12 @@ sluice_so  := $(BUILD)/libsluice.so.1
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
+man_pages  := $(patsubst ctl/cli/man/%.scd.in,$(BUILD)/man/%,$(wildcard ctl/cli/man/*.scd.in))
 
-.PHONY: all help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
+.PHONY: all man help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
 .DEFAULT_GOAL := all
 
-all: check-deps $(binaries) $(client)
+all: check-deps $(binaries) $(client) $(man_pages)
 
 help: ## print this list
 	@echo 'Targets:'
@@ -129,6 +131,18 @@ $(sluice_so): $(call obj,$(client_src)) ctl/client/libsluice.map
 $(BUILD)/libsluice.so: $(sluice_so)
 	$(Q)ln -sf $(<F) $@
 
+# Manual pages: prose beside the code, and the tables themselves.
+$(BUILD)/mangen: $(call obj,ctl/cli/man/mangen.c) $(cli_lib) $(sluice_a) $(ctl_lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
+
+$(BUILD)/man/%: ctl/cli/man/%.scd.in $(BUILD)/mangen
+	$(call say,MAN,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/mangen < $< > $@.scd && scdoc < $@.scd > $@.tmp && rm $@.scd && mv $@.tmp $@
+
+man: check-deps $(man_pages) ## manual pages, into BUILD/man
+
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -158,6 +172,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3
+apt_man   := scdoc
+apt_test  += man-db groff-base bash
 apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
@@ -167,7 +183,7 @@ apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 
 	fi
 
 deps: ## install the packages that building and testing need (Debian 12, root)
-	$(call apt,$(apt_build) $(apt_test))
+	$(call apt,$(apt_build) $(apt_man) $(apt_test))
 
 dev-deps: deps ## and those that lint, the sanitizers and the comparison with Open vSwitch need
 	$(call apt,$(apt_dev))
@@ -224,7 +240,7 @@ bench: build ## measure beside testpmd, alternating rounds; text on the terminal
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
@@ -252,6 +268,14 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
 	install -D -m 0755 $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
 	install -D -m 0644 include/sluice/drop.h $(DESTDIR)$(PREFIX)/include/sluice/drop.h
+	install -D -m 0644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice/sluice.h
+	install -D -m 0755 $(sluice_so) $(DESTDIR)$(PREFIX)/lib/$(notdir $(sluice_so))
+	ln -sf $(notdir $(sluice_so)) $(DESTDIR)$(PREFIX)/lib/libsluice.so
+	install -D -m 0644 $(sluice_a) $(DESTDIR)$(PREFIX)/lib/$(notdir $(sluice_a))
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' ctl/client/sluice.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
+	install -D -m 0644 ctl/cli/sluicectl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sluicectl
+	for page in $(man_pages); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0644 ctl/daemon/sluiced.conf $(DESTDIR)/etc/sluice/sluiced.conf
 	@# The service names the binary by its full path.
 	sed 's|/usr/local/sbin/|$(PREFIX)/sbin/|' ctl/daemon/sluiced.service | \

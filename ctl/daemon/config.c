@@ -376,3 +376,25 @@ void config_help(FILE *out)
 		fprintf(out, "  --%-24s %s\n", actions[i].name, actions[i].doc);
 	fprintf(out, "\nThe names are also the keys of the file: `key = value` lines, # comments. An option wins.\n");
 }
+
+/* --- the manual ------------------------------------------------------------------------------------------------------------ */
+
+bool config_doc(size_t i, struct config_doc *out)
+{
+	if (i == 0) {
+		*out = (struct config_doc){"config", "FILE", CONFIG_FILE, "options from this file", NULL, true};
+		return true;
+	}
+	i--;
+	if (i < N_OPTIONS) {
+		const struct option *o = &options[i];
+
+		*out = (struct config_doc){o->attr.name, o->arg, o->def, o->attr.doc, o->unsupported, false};
+		return true;
+	}
+	i -= N_OPTIONS;
+	if (i >= N_ACTIONS)
+		return false;
+	*out = (struct config_doc){actions[i].name, "", "", actions[i].doc, NULL, true};
+	return true;
+}

@@ -58,4 +58,14 @@ void config_help(FILE *out);
 /* Options that were given and that this build cannot honour yet: the i-th's name and what to say, or NULL past the last. */
 const char *config_unsupported(const struct config *c, unsigned i, const char **text);
 
+/* An option as the manual shows it. */
+struct config_doc {
+	const char *name, *arg, *def, *doc; /* arg and def may be "" */
+	const char *unsupported;	    /* what to say of it in this build, or NULL */
+	bool option_only;		    /* no key of the file */
+};
+
+/* The i-th option, from 0. False past the last. */
+bool config_doc(size_t i, struct config_doc *out);
+
 #endif
