@@ -121,7 +121,7 @@ json_t *words_op(const struct schema_object *o, const char *verb, int argc, char
 /* {"key": value, ...} from key=value words for a method's parameters, only those of `keys`. NULL with one line in `why`. */
 json_t *words_params(const struct schema_method *m, const char *const *keys, int argc, char **argv, char *why, size_t size);
 bool words_is_write(const char *verb);
-/* An attribute's name as it is typed and shown: `-` for `_`. Returns out. */
+/* An attribute's name as it is typed and shown: `-` for `_`. `out` may be `attr`. Returns out. */
 char *words_key(const char *attr, char *out, size_t size);
 
 /* --- write.c ------------------------------------------------------------------------------------------------------------------ */

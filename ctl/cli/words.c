@@ -27,10 +27,11 @@ bool words_is_write(const char *verb)
 
 char *words_key(const char *attr, char *out, size_t size)
 {
-	snprintf(out, size, "%s", attr);
-	for (char *p = out; *p; p++)
-		if (*p == '_')
-			*p = '-';
+	size_t n = 0;
+
+	for (; attr[n] && n + 1 < size; n++)
+		out[n] = attr[n] == '_' ? '-' : attr[n];
+	out[n] = '\0';
 	return out;
 }
 
