@@ -67,8 +67,11 @@ def test_json_is_the_socket_s_answer(t):
         line, pretty = (node.ctl(option, *args, json_output=False, check=False).stdout for option in ("-j", "-p"))
         assert line.count("\n") == 1 and pretty.count("\n") > 1, (line, pretty)
         answer = node.call(method, params)
-        for document in (json.loads(line), json.loads(pretty)):
-            document.pop("time_us", None), answer.pop("time_us", None)
+        for document in (answer, json.loads(line), json.loads(pretty)):
+            # What moves by itself between two looks.
+            document.pop("time_us", None)
+            for entry in document.get("entries", []):
+                del entry["age_s"]
             assert document == answer, f"{args}: {document} is not {answer}"
     assert json.loads(node.ctl("raw", "hello", '{"client":"me","api_major":1}', json_output=False))["api_major"] == 1
 
