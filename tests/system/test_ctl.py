@@ -8,7 +8,7 @@ import socket
 
 from harness import run, test_frame, until
 
-DONE, USAGE, REFUSED, NO_DAEMON, TIMED_OUT = 0, 1, 2, 3, 124
+DONE, USAGE, REFUSED, NO_DAEMON, NOT_APPLIED, TIMED_OUT = 0, 1, 2, 3, 65, 124
 
 
 def _ends(node, status, *args, says=""):
@@ -104,6 +104,10 @@ def test_it_ends_as_the_contract_says(t):
     _ends(node, REFUSED, "port", "set", "none-such", "mtu=1500", says="none-such")
     _ends(node, REFUSED, "port", "show", "none-such", says="none-such")
     assert node.call("get")["objects"] == []
+    # What is only not there yet is waited for, by a daemon that can.
+    waits = any(m["name"] == "wait" for m in node.call("describe")["methods"])
+    _ends(node, NOT_APPLIED if waits else REFUSED, "-T", "0.2", "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
+    _ends(node, DONE, "port", "del", "p")
 
     away = os.path.join(t.tmp, "nobody.sock")
     done = run(os.path.join(t.build, "sluicectl"), "-s", away, "port", "show", check=False)
@@ -132,8 +136,8 @@ def test_a_batch_is_one_transaction(t):
             f.write("\n".join(lines) + "\n")
 
     good = ["# a node", "", "vlan add 100 name=web", "port add p kind=af-packet ifname=v0 vlan=100", "vlan add 200"]
-    write(*good, "port add q kind=af-packet ifname=lo")
-    _ends(node, REFUSED, "-b", path, says="lo is not an Ethernet netdev")
+    write(*good, "port add q kind=carrier-pigeon")
+    _ends(node, REFUSED, "-b", path, says=":6: kind carrier-pigeon")
     write(*good, "port add q kind=af-packet ifname=v1 vlan=4095")
     _ends(node, REFUSED, "-b", path, says=":6: vlan 4095: out of range (1-4094)")
     write(*good)
