@@ -5,7 +5,7 @@
  *
  *      monitor                         everything
  *      monitor port vlan               events about objects of these types
- *      monitor port/vm1                and of one of them
+ *      monitor port/vm1                about one of them
  *      monitor port.link fdb.          events of a type, or of a group of types
  *
  * Each line is written out at once, so that what reads it sees it as it happens.
@@ -106,11 +106,14 @@ static bool wanted(const struct monitor *m, const json_t *event)
 {
 	const char *object = json_string_value(json_object_get(event, "object"));
 	const char *name = json_string_value(json_object_get(event, "name"));
+	const char *type = json_string_value(json_object_get(event, "type"));
 	char key[128];
 
-	/* What is about no object in particular (a resync) concerns everybody. */
-	if (!json_object_size(m->names) || !object || !name)
+	/* A gap in what was told concerns everybody. */
+	if (!json_object_size(m->names) || (type && !strcmp(type, "resync")))
 		return true;
+	if (!object || !name)
+		return false;
 	snprintf(key, sizeof(key), "%s/%s", object, name);
 	return json_object_get(m->names, key);
 }

@@ -19,7 +19,8 @@
 #include "slice.h"
 #include "wire.h"
 
-#define WAIT_GRACE_MS 2000 /* by which the daemon's own end of a wait comes before ours */
+#define WAIT_GRACE_MS 2000    /* by which the daemon's own end of a wait comes before ours */
+#define WAIT_STEP_MS  3600000 /* what the daemon takes at most; longer waits are several */
 
 struct sluice {
 	struct wire wire;
@@ -430,17 +431,11 @@ int sluice_apply(struct sluice *s, const char *list, unsigned flags, int64_t exp
 	return ret;
 }
 
-int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct sluice_generation *at, struct sluice_error *err)
+static int wait_once(struct sluice *s, int64_t generation, int timeout_ms, struct sluice_generation *at, struct sluice_error *err)
 {
-	struct sluice_error ignored;
 	json_t *params = json_object(), *result;
 	int ret;
 
-	err = err ? err : &ignored;
-	if (generation < 0 || timeout_ms < 0 || timeout_ms > INT32_MAX - WAIT_GRACE_MS) {
-		json_decref(params);
-		return wire_error(err, SLUICE_INVALID, "generation, timeout_ms: must not be negative, or too long");
-	}
 	if (json_object_set_new(params, "generation", json_integer(generation)) < 0 ||
 	    json_object_set_new(params, "timeout_ms", json_integer(timeout_ms)) < 0) {
 		json_decref(params);
@@ -450,10 +445,30 @@ int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct slu
 	ret = call(s, "wait", params, timeout_ms + WAIT_GRACE_MS, &result, NULL, err);
 	if (ret == 0)
 		ret = settle(s, read_generation(result, at, err), err);
-	else if (ret == SLUICE_REFUSED && !strcmp(err->name, "timeout"))
-		ret = err->kind = SLUICE_TIMEOUT;
 	json_decref(result);
 	return ret;
+}
+
+int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct sluice_generation *at, struct sluice_error *err)
+{
+	struct sluice_error ignored;
+	int64_t left = timeout_ms, end = wire_now_ms() + timeout_ms;
+	int ret;
+
+	err = err ? err : &ignored;
+	if (generation < 0 || timeout_ms < 0)
+		return wire_error(err, SLUICE_INVALID, "generation, timeout_ms: must not be negative");
+	for (;;) {
+		int step = left > WAIT_STEP_MS ? WAIT_STEP_MS : (int)left;
+
+		ret = wait_once(s, generation, step, at, err);
+		if (ret != SLUICE_REFUSED || strcmp(err->name, "timeout") != 0)
+			return ret;
+		if (left <= step)
+			return err->kind = SLUICE_TIMEOUT;
+		left = end - wire_now_ms();
+		left = left > 0 ? left : 0;
+	}
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------------------------ */

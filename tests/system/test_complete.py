@@ -81,7 +81,7 @@ def test_a_tab_in_a_real_bash(t):
     """In an interactive bash: TAB ends a word, and a key is left open for its value."""
     need("bash")
     node = t.node()
-    node.add_vlan(1234)
+    node.ctl("vlan", "add", "1234")
     pid, fd = pty.fork()
     if pid == 0:
         env = dict(os.environ, PATH=f"{os.path.abspath(t.build)}:{os.environ['PATH']}", PS1="READY> ", TERM="dumb", HISTFILE="/dev/null")
@@ -99,8 +99,8 @@ def test_a_tab_in_a_real_bash(t):
         seen = ""
 
     until("READY> $")
-    os.write(fd, f"source {SCRIPT}; bind 'set enable-bracketed-paste off'\n".encode())
-    until(r"READY> $")
+    os.write(fd, f"source {SCRIPT}; bind 'set enable-bracketed-paste off'; echo status=$?\n".encode())
+    until(r"status=0\r\n(.*\n)*READY> $")
     os.write(fd, f"sluicectl -s {node.socket} vl\t".encode())
     until(r"vlan $")
     os.write(fd, b"se\t")
@@ -109,8 +109,8 @@ def test_a_tab_in_a_real_bash(t):
     until(r"1234 $")
     os.write(fd, b"ag\t")
     until(r"aging-s=$")
-    os.write(fd, b"77\n")
-    until("READY> $")
+    os.write(fd, b"77; echo status=$?\n")
+    until(r"status=0\r\n")
     assert node.get("vlan", "1234")["attrs"]["aging_s"] == 77
     os.write(fd, b"exit\n")
     os.waitpid(pid, 0)

@@ -188,11 +188,11 @@ def test_monitor_tells_what_happens(t):
     node = t.node()
     _needs(node, "watch")
     run("ip", "link", "add", "name", "cable", "type", "veth", "peer", "name", "far")
-    node.add_vlan(100, name="web")
+    node.add_vlan(100)
     everything = Monitor(node, "--snapshot")
     snapshot = json.loads(everything.line())
     assert [o["name"] for o in snapshot["objects"]] == ["100"], snapshot
-    links, one, times = Monitor(node, "--snapshot", "port.link"), Monitor(node, "--snapshot", "port/other"), Monitor(node, "-t", "--snapshot", "vlan")
+    links, one, times = Monitor(node, "--snapshot", "port.link"), Monitor(node, "--snapshot", "port/other"), Monitor(node, "-t", "--snapshot", "vlan", "object.set")
     for monitor in (links, one, times):
         assert monitor.line()
 

@@ -287,7 +287,8 @@ static void monitor_tells_the_time_and_the_state_at_the_start(void **state)
 static void monitor_can_follow_one_object(void **state)
 {
 	PLAY("<\"objects\":[\"port\"]}", FAKE_OK("{}"), FAKE_EVENT("{\"object\":\"port\",\"name\":\"vm1\"}"),
-	     FAKE_EVENT("{\"object\":\"port\",\"name\":\"vm2\"}"), FAKE_EVENT("{\"type\":\"resync\"}"));
+	     FAKE_EVENT("{\"object\":\"port\",\"name\":\"vm2\"}"), FAKE_EVENT("{\"type\":\"generation\"}"),
+	     FAKE_EVENT("{\"type\":\"resync\"}"));
 	assert_int_equal(RUN("monitor", "port/vm1"), CLI_NO_DAEMON);
 	assert_string_equal(out, "{\"object\":\"port\",\"name\":\"vm1\"}\n{\"type\":\"resync\"}\n");
 	ENDED();

@@ -113,7 +113,7 @@ static void what_the_caller_got_wrong_is_not_sent(void **state)
 	assert_error(sluice_apply(s, "[]", 64, -1, NULL, &err), SLUICE_INVALID, "flags");
 	assert_error(sluice_apply(s, "[]", 0, -2, NULL, &err), SLUICE_INVALID, "expect_generation");
 	assert_error(sluice_wait(s, -1, 0, NULL, &err), SLUICE_INVALID, "generation");
-	assert_error(sluice_wait(s, 1, INT32_MAX, NULL, &err), SLUICE_INVALID, "too long");
+	assert_error(sluice_wait(s, 1, -1, NULL, &err), SLUICE_INVALID, "timeout_ms");
 	memset(long_text, 'a', SLUICE_LINE_MAX + 64);
 	memcpy(long_text, "{\"a\":\"", 6);
 	memcpy(long_text + SLUICE_LINE_MAX + 32, "\"}", 3);
@@ -144,12 +144,17 @@ static void a_wait_ends_applied_or_timed_out(void **state)
 	struct sluice_generation at;
 
 	PLAY("<\"method\":\"wait\",\"params\":{\"generation\":7,\"timeout_ms\":500}", FAKE_OK("{\"generation\":9,\"applied\":7}"),
-	     "<", FAKE_ERROR(-32000, "timeout", "", "generation 9: not applied yet", ""), "<",
-	     FAKE_ERROR(-32601, "unknown-method", "", "wait: unknown method", ""));
+	     "<\"timeout_ms\":0}", FAKE_ERROR(-32000, "timeout", "", "generation 9: not applied yet", ""), "<",
+	     FAKE_ERROR(-32601, "unknown-method", "", "wait: unknown method", ""), "<\"timeout_ms\":3600000}",
+	     FAKE_ERROR(-32000, "timeout", "", "generation 9: not applied yet", ""), "<\"timeout_ms\":3600000}",
+	     FAKE_OK("{\"generation\":9,\"applied\":9}"));
 	assert_int_equal(sluice_wait(s, 7, 500, &at, &err), 0);
 	assert_true(at.generation == 9 && at.applied == 7);
-	assert_error(sluice_wait(s, 9, 500, NULL, &err), SLUICE_TIMEOUT, "not applied yet");
+	assert_error(sluice_wait(s, 9, 0, NULL, &err), SLUICE_TIMEOUT, "not applied yet");
 	assert_error(sluice_wait(s, 9, 500, NULL, &err), SLUICE_REFUSED, "unknown method");
+	/* Longer than the daemon takes: several waits, here one that ends at once. */
+	assert_int_equal(sluice_wait(s, 9, INT32_MAX, &at, &err), 0);
+	assert_int_equal(at.applied, 9);
 	played_to_the_end();
 }
 
