@@ -189,20 +189,21 @@ static int watch(const struct monitor *m, struct sluice *s)
 
 int monitor_run(struct cli *cli, int argc, char **argv)
 {
-	struct monitor m = {.cli = cli, .objects = json_array(), .events = json_array(), .names = json_object()};
-	struct sluice *s;
-	int ret = CLI_DONE;
+	struct monitor m = {.cli = cli};
+	struct sluice *s = NULL;
+	int ret;
 
 	if (argc == 1 && !strcmp(argv[0], "help"))
-		ret = help_print(cli, "watch", cli->out);
-	else if (read_words(&m, argc, argv) != CLI_DONE)
-		ret = CLI_USAGE;
-	else
+		return help_print(cli, "watch", cli->out);
+	m.objects = json_array();
+	m.events = json_array();
+	m.names = json_object();
+	ret = read_words(&m, argc, argv);
+	if (ret == CLI_DONE)
 		ret = cli_connect(cli, false, &s);
-	if (ret == CLI_DONE && !(argc == 1 && !strcmp(argv[0], "help"))) {
+	if (ret == CLI_DONE)
 		ret = watch(&m, s);
-		sluice_close(s);
-	}
+	sluice_close(s);
 	json_decref(m.objects);
 	json_decref(m.events);
 	json_decref(m.names);

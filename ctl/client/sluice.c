@@ -287,7 +287,7 @@ const char *sluice_version(void)
 int sluice_open(struct sluice **out, const char *path, int timeout_ms, struct sluice_error *err)
 {
 	struct sluice *s = calloc(1, sizeof(*s));
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	int ret;
 
 	*out = NULL;
@@ -332,7 +332,7 @@ int sluice_fd(const struct sluice *s)
 
 int sluice_call(struct sluice *s, const char *method, const char *params, char **result, struct sluice_error *err)
 {
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	json_t *json = NULL, *tree;
 	int ret = 0;
 
@@ -350,7 +350,7 @@ int sluice_call(struct sluice *s, const char *method, const char *params, char *
 
 int sluice_hello(struct sluice *s, const char *client, char **result, struct sluice_error *err)
 {
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	json_t *params = json_object(), *tree;
 	int ret;
 
@@ -409,7 +409,7 @@ static int read_generation(const json_t *result, struct sluice_generation *at, s
 int sluice_apply(struct sluice *s, const char *list, unsigned flags, int64_t expect_generation, struct sluice_generation *at,
 		 struct sluice_error *err)
 {
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	json_t *json, *params, *result;
 	int ret;
 
@@ -451,7 +451,7 @@ static int wait_once(struct sluice *s, int64_t generation, int timeout_ms, struc
 
 int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct sluice_generation *at, struct sluice_error *err)
 {
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	int64_t left = timeout_ms, end = wire_now_ms() + timeout_ms;
 	int ret;
 
@@ -512,7 +512,7 @@ static int event_step(struct sluice *s, int64_t deadline, char **event, struct s
 int sluice_next_event(struct sluice *s, int timeout_ms, char **event, struct sluice_error *err)
 {
 	int64_t deadline = wire_deadline(timeout_ms);
-	struct sluice_error ignored;
+	struct sluice_error ignored = {0};
 	int ret;
 
 	err = err ? err : &ignored;

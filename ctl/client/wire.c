@@ -60,7 +60,7 @@ void wire_copy_text(char *to, size_t size, const char *from)
 	}
 }
 
-int wire_error(struct sluice_error *err, int kind, const char *fmt, ...)
+void wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...)
 {
 	char text[sizeof(err->message) + 64];
 	va_list ap;
@@ -71,12 +71,6 @@ int wire_error(struct sluice_error *err, int kind, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	wire_copy_text(err->message, sizeof(err->message), text);
-	return kind;
-}
-
-int wire_no_memory(struct sluice_error *err)
-{
-	return wire_error(err, SLUICE_NO_MEMORY, "out of memory");
 }
 
 /* --- connecting -------------------------------------------------------------------------------------------------------------- */

@@ -35,9 +35,11 @@ int64_t wire_now_ms(void);
 /* When a call that starts now must end; negative: never. */
 int64_t wire_deadline(int timeout_ms);
 
-/* Fill *err and return `kind`. */
-int wire_error(struct sluice_error *err, int kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int wire_no_memory(struct sluice_error *err);
+/* Fill *err. */
+void wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* And return `kind`: an expression, so that it is plain to compilers and checkers what comes back. */
+#define wire_error(err, kind, ...) (wire_set_error(err, kind, __VA_ARGS__), (kind))
+#define wire_no_memory(err)	   wire_error(err, SLUICE_NO_MEMORY, "out of memory")
 /* Text that came from elsewhere: cut to fit between two characters, control characters replaced. */
 void wire_copy_text(char *to, size_t size, const char *from);
 

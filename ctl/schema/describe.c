@@ -108,7 +108,8 @@ static json_t *describe_events(void)
 	json_t *list = json_array();
 
 	for (const struct schema_event *e = schema_events; list && e->name; e++)
-		if (json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", e->name, "fields", e->fields, "doc", e->doc)) < 0)
+		if (json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", e->name, "fields", e->fields, "doc", e->doc)) <
+		    0)
 			return whole(list, true);
 	return list;
 }
@@ -148,6 +149,6 @@ json_t *schema_describe(void)
 		json_decref(methods);
 		return NULL;
 	}
-	return json_pack("{s:i, s:o, s:o, s:o, s:o}", "api_major", SCHEMA_API_MAJOR, "objects", objects, "methods", methods, "events",
-			 describe_events(), "drops", describe_drops());
+	return json_pack("{s:i, s:o, s:o, s:o, s:o}", "api_major", SCHEMA_API_MAJOR, "objects", objects, "methods", methods,
+			 "events", describe_events(), "drops", describe_drops());
 }

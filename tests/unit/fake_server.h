@@ -141,11 +141,12 @@ static inline bool fake_stop(struct fake_server *s)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-#define FAKE_OK(result) ">{\"jsonrpc\":\"2.0\",\"id\":@ID@,\"result\":" result "}"
+/* In parentheses: in a list of strings, a joined one looks like a missing comma to checkers. */
+#define FAKE_OK(result) (">{\"jsonrpc\":\"2.0\",\"id\":@ID@,\"result\":" result "}")
 #define FAKE_HELLO	"<\"hello\"", FAKE_OK("{\"version\":\"9\",\"api_major\":1,\"boot_id\":\"b\",\"generation\":3}")
-#define FAKE_ERROR(code, name, path, message, hint)                                                                              \
-	">{\"jsonrpc\":\"2.0\",\"id\":@ID@,\"error\":{\"code\":" #code ",\"message\":\"" message "\",\"data\":{\"name\":\"" name \
-	"\",\"path\":\"" path "\",\"hint\":\"" hint "\"}}}"
-#define FAKE_EVENT(params) ">{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":" params "}"
+#define FAKE_ERROR(code, name, path, message, hint)                                                                               \
+	(">{\"jsonrpc\":\"2.0\",\"id\":@ID@,\"error\":{\"code\":" #code ",\"message\":\"" message "\",\"data\":{\"name\":\"" name \
+	 "\",\"path\":\"" path "\",\"hint\":\"" hint "\"}}}")
+#define FAKE_EVENT(params) (">{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":" params "}")
 
 #endif

@@ -130,10 +130,11 @@ static void a_plan_can_be_given_back_as_a_batch(void **state)
 	mark = strstr(out, "robot");
 	memset(mark, '#', strchr(mark, '\n') - mark);
 	write_file(out);
-	PLAY("<{\"ops\":[{\"op\":\"add\",\"object\":\"vlan\",\"name\":\"100\",\"attrs\":{\"name\":\"it's a "
-	     "web\",\"aging_s\":90}},{\"op\":\"set\",\"object\":\"port\",\"name\":\"vm1\",\"attrs\":{\"in_bps\":1500000000,\"mac\":"
-	     "null,\"ips\":["
-	     "\"10.0.0.1\",\"fd00::/64\"],\"trunks\":[1,\"5-9\"]}},{\"op\":\"del\",\"object\":\"port\",\"name\":\"old\"}]}",
+	PLAY(("<{\"ops\":[{\"op\":\"add\",\"object\":\"vlan\",\"name\":\"100\",\"attrs\":{\"name\":\"it's a "
+	      "web\",\"aging_s\":90}},{\"op\":\"set\",\"object\":\"port\",\"name\":\"vm1\",\"attrs\":{\"in_bps\":1500000000,"
+	      "\"mac\":"
+	      "null,\"ips\":["
+	      "\"10.0.0.1\",\"fd00::/64\"],\"trunks\":[1,\"5-9\"]}},{\"op\":\"del\",\"object\":\"port\",\"name\":\"old\"}]}"),
 	     FAKE_OK("{\"generation\":4,\"applied\":4,\"changes\":3}"), "|");
 	assert_done(RUN("-b", file));
 	ENDED();
@@ -262,8 +263,8 @@ static void a_file_that_is_no_export_is_not_sent(void **state)
 
 static void monitor_prints_a_line_an_event_until_the_daemon_goes(void **state)
 {
-	PLAY("<\"method\":\"watch\",\"params\":{\"snapshot\":false,\"objects\":[\"port\",\"vlan\"],\"events\":[\"port.link\","
-	     "\"fdb\"]}",
+	PLAY(("<\"method\":\"watch\",\"params\":{\"snapshot\":false,\"objects\":[\"port\",\"vlan\"],\"events\":[\"port.link\","
+	      "\"fdb\"]}"),
 	     FAKE_OK("{\"generation\":3}"), FAKE_EVENT("{\"type\":\"port.link\",\"state\":\"up\"}"),
 	     FAKE_EVENT("{ \"type\":\"resync\"}"));
 	assert_int_equal(RUN("monitor", "port", "port.link", "vlan", "fdb.", "fdb.*", "port"), CLI_NO_DAEMON);

@@ -114,9 +114,7 @@ static void what_the_caller_got_wrong_is_not_sent(void **state)
 	assert_error(sluice_apply(s, "[]", 0, -2, NULL, &err), SLUICE_INVALID, "expect_generation");
 	assert_error(sluice_wait(s, -1, 0, NULL, &err), SLUICE_INVALID, "generation");
 	assert_error(sluice_wait(s, 1, -1, NULL, &err), SLUICE_INVALID, "timeout_ms");
-	memset(long_text, 'a', SLUICE_LINE_MAX + 64);
-	memcpy(long_text, "{\"a\":\"", 6);
-	memcpy(long_text + SLUICE_LINE_MAX + 32, "\"}", 3);
+	snprintf(long_text, SLUICE_LINE_MAX + 64, "{\"a\":\"%0*d\"}", SLUICE_LINE_MAX + 32, 0);
 	assert_error(sluice_call(s, "x", long_text, NULL, &err), SLUICE_INVALID, "(the daemon takes 1048576)");
 	free(long_text);
 	assert_int_equal(sluice_call(s, "right", NULL, NULL, &err), 0);
@@ -375,7 +373,7 @@ static void events_that_nobody_takes_are_bounded(void **state)
 
 	n = sprintf(big, ">{\"method\":\"event\",\"params\":{\"t\":\"");
 	memset(big + n, 'a', 1 << 20);
-	strcpy(big + n + (1 << 20), "\"}}");
+	snprintf(big + n + (1 << 20), 4, "\"}}");
 	n = 0;
 	script[n++] = "<watch";
 	script[n++] = FAKE_OK("{}");
