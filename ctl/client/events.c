@@ -11,12 +11,12 @@ struct event {
 	char *text;
 };
 
-void events_init(struct events *e)
+void slc_events_init(struct events *e)
 {
 	*e = (struct events){.end = &e->first};
 }
 
-void events_clear(struct events *e)
+void slc_events_clear(struct events *e)
 {
 	while (e->first) {
 		struct event *event = e->first;
@@ -25,10 +25,10 @@ void events_clear(struct events *e)
 		free(event->text);
 		free(event);
 	}
-	events_init(e);
+	slc_events_init(e);
 }
 
-void events_put(struct events *e, const char *text, size_t len)
+void slc_events_put(struct events *e, const char *text, size_t len)
 {
 	size_t bytes = sizeof(struct event) + len + 1;
 	struct event *event = NULL;
@@ -55,7 +55,7 @@ void events_put(struct events *e, const char *text, size_t len)
 	e->bytes += bytes;
 }
 
-int events_take(struct events *e, char **text)
+int slc_events_take(struct events *e, char **text)
 {
 	static const char resync[] = "{\"type\":\"resync\"}";
 	struct event *event = e->first;

@@ -24,11 +24,11 @@ struct events {
 	bool lost; /* something, behind the last of the list */
 };
 
-void events_init(struct events *e);
-void events_clear(struct events *e);
+void slc_events_init(struct events *e);
+void slc_events_clear(struct events *e);
 /* Copies the text. */
-void events_put(struct events *e, const char *text, size_t len);
+void slc_events_put(struct events *e, const char *text, size_t len);
 /* The oldest, for the caller to free(): 0. SLUICE_TIMEOUT: there is none. SLUICE_NO_MEMORY: there is, but no memory to hand it out. */
-int events_take(struct events *e, char **text);
+int slc_events_take(struct events *e, char **text);
 
 #endif

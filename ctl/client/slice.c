@@ -51,7 +51,7 @@ static const char *skip_value(const char *p, const char *end)
 	return p;
 }
 
-bool slice_member(const char *json, size_t len, const char *key, const char **value, size_t *value_len)
+bool slc_slice_member(const char *json, size_t len, const char *key, const char **value, size_t *value_len)
 {
 	const char *end = json + len, *p = skip_blanks(json, end);
 

@@ -16,6 +16,6 @@
  * `json` must be the text of an object that a parser has accepted; what is not, is not found, and nothing outside is read. False when it
  * has no member of this name, or spells the name with escapes.
  */
-bool slice_member(const char *json, size_t len, const char *key, const char **value, size_t *value_len);
+bool slc_slice_member(const char *json, size_t len, const char *key, const char **value, size_t *value_len);
 
 #endif

@@ -74,7 +74,7 @@ static int read_message(struct sluice *s, struct message *m, int64_t deadline, s
 {
 	json_error_t where;
 	char *line;
-	int ret = wire_read(&s->wire, &line, &m->len, deadline, err);
+	int ret = slc_wire_read(&s->wire, &line, &m->len, deadline, err);
 
 	m->json = NULL;
 	if (ret)
@@ -116,7 +116,7 @@ static int strange(struct sluice_error *err)
 
 static void copy_string(char *to, size_t size, const json_t *from)
 {
-	wire_copy_text(to, size, json_is_string(from) ? json_string_value(from) : "");
+	slc_wire_copy_text(to, size, json_is_string(from) ? json_string_value(from) : "");
 }
 
 static int refused(const json_t *error, struct sluice_error *err)
@@ -170,7 +170,7 @@ static int make_request(struct sluice *s, const char *method, json_t *params, ch
 static int send_request(struct sluice *s, const char *text, size_t len, int64_t deadline, struct sluice_error *err)
 {
 	bool sent_any;
-	int ret = wire_send(&s->wire, text, len, deadline, &sent_any, err);
+	int ret = slc_wire_send(&s->wire, text, len, deadline, &sent_any, err);
 
 	/* Half a request cannot be taken back. */
 	if (ret == SLUICE_TIMEOUT && sent_any)
@@ -189,7 +189,7 @@ static int take_answer(const struct message *m, json_t **result, char **text, st
 
 	if (error)
 		return refused(error, err);
-	if (!tree || !slice_member(m->line, m->len, "result", &slice, &len))
+	if (!tree || !slc_slice_member(m->line, m->len, "result", &slice, &len))
 		return wire_error(err, SLUICE_BROKEN, "the daemon's answer has no result");
 	if (text)
 		ret = copy_slice(slice, len, text, err);
@@ -203,8 +203,8 @@ static void keep_event(struct sluice *s, const struct message *m)
 	const char *slice;
 	size_t len;
 
-	if (json_is_object(json_object_get(m->json, "params")) && slice_member(m->line, m->len, "params", &slice, &len))
-		events_put(&s->events, slice, len);
+	if (json_is_object(json_object_get(m->json, "params")) && slc_slice_member(m->line, m->len, "params", &slice, &len))
+		slc_events_put(&s->events, slice, len);
 }
 
 static int read_answer(struct sluice *s, json_int_t id, int64_t deadline, json_t **result, char **text, struct sluice_error *err)
@@ -226,7 +226,7 @@ static int read_answer(struct sluice *s, json_int_t id, int64_t deadline, json_t
 		json_decref(m.json);
 		if (verdict == OURS || ret)
 			return ret;
-		if (wire_now_ms() >= deadline)
+		if (slc_wire_now_ms() >= deadline)
 			return wire_error(err, SLUICE_TIMEOUT, "timed out");
 	}
 }
@@ -235,7 +235,7 @@ static int read_answer(struct sluice *s, json_int_t id, int64_t deadline, json_t
 static int call(struct sluice *s, const char *method, json_t *params, int timeout_ms, json_t **result, char **text,
 		struct sluice_error *err)
 {
-	int64_t deadline = wire_deadline(timeout_ms);
+	int64_t deadline = slc_wire_deadline(timeout_ms);
 	char *request = NULL;
 	size_t len = 0;
 	int ret = check_over(s, err);
@@ -295,8 +295,8 @@ int sluice_open(struct sluice **out, const char *path, int timeout_ms, struct sl
 	if (!s)
 		return wire_no_memory(err);
 	s->timeout_ms = timeout_ms;
-	events_init(&s->events);
-	ret = wire_open(&s->wire, path ? path : SLUICE_CONTROL_SOCKET, wire_deadline(timeout_ms), err);
+	slc_events_init(&s->events);
+	ret = slc_wire_open(&s->wire, path ? path : SLUICE_CONTROL_SOCKET, slc_wire_deadline(timeout_ms), err);
 	if (ret)
 		free(s);
 	else
@@ -308,8 +308,8 @@ void sluice_close(struct sluice *s)
 {
 	if (!s)
 		return;
-	wire_close(&s->wire);
-	events_clear(&s->events);
+	slc_wire_close(&s->wire);
+	slc_events_clear(&s->events);
 	free(s);
 }
 
@@ -452,7 +452,7 @@ static int wait_once(struct sluice *s, int64_t generation, int timeout_ms, struc
 int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct sluice_generation *at, struct sluice_error *err)
 {
 	struct sluice_error ignored = {0};
-	int64_t left = timeout_ms, end = wire_now_ms() + timeout_ms;
+	int64_t left = timeout_ms, end = slc_wire_now_ms() + timeout_ms;
 	int ret;
 
 	err = err ? err : &ignored;
@@ -466,7 +466,7 @@ int sluice_wait(struct sluice *s, int64_t generation, int timeout_ms, struct slu
 			return ret;
 		if (left <= step)
 			return err->kind = SLUICE_TIMEOUT;
-		left = end - wire_now_ms();
+		left = end - slc_wire_now_ms();
 		left = left > 0 ? left : 0;
 	}
 }
@@ -505,20 +505,20 @@ static int event_step(struct sluice *s, int64_t deadline, char **event, struct s
 	json_decref(m.json);
 	if (ret)
 		return ret;
-	ret = events_take(&s->events, event);
+	ret = slc_events_take(&s->events, event);
 	return ret == SLUICE_NO_MEMORY ? wire_no_memory(err) : 0;
 }
 
 int sluice_next_event(struct sluice *s, int timeout_ms, char **event, struct sluice_error *err)
 {
-	int64_t deadline = wire_deadline(timeout_ms);
+	int64_t deadline = slc_wire_deadline(timeout_ms);
 	struct sluice_error ignored = {0};
 	int ret;
 
 	err = err ? err : &ignored;
 	*event = NULL;
 	/* What came before the connection ended is still worth telling. */
-	ret = events_take(&s->events, event);
+	ret = slc_events_take(&s->events, event);
 	if (ret == SLUICE_NO_MEMORY)
 		return wire_no_memory(err);
 	if (ret == 0)
@@ -528,7 +528,7 @@ int sluice_next_event(struct sluice *s, int timeout_ms, char **event, struct slu
 		return wire_error(err, SLUICE_INVALID, "this connection does not watch");
 	while (ret == 0 && !*event) {
 		ret = settle(s, event_step(s, deadline, event, err), err);
-		if (ret == 0 && !*event && wire_now_ms() >= deadline)
+		if (ret == 0 && !*event && slc_wire_now_ms() >= deadline)
 			ret = wire_error(err, SLUICE_TIMEOUT, "timed out");
 	}
 	return ret;

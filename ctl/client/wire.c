@@ -17,7 +17,7 @@
 #define POLL_MAX_MS  1000000 /* poll() takes an int; longer waits are several */
 #define CONNECT_STEP 10	     /* ms */
 
-int64_t wire_now_ms(void)
+int64_t slc_wire_now_ms(void)
 {
 	struct timespec ts;
 
@@ -25,9 +25,9 @@ int64_t wire_now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-int64_t wire_deadline(int timeout_ms)
+int64_t slc_wire_deadline(int timeout_ms)
 {
-	return timeout_ms < 0 ? WIRE_FOREVER : wire_now_ms() + timeout_ms;
+	return timeout_ms < 0 ? WIRE_FOREVER : slc_wire_now_ms() + timeout_ms;
 }
 
 /* --- errors ------------------------------------------------------------------------------------------------------------------ */
@@ -44,7 +44,7 @@ static size_t whole_characters(const char *text, size_t n)
 	return back - 1;
 }
 
-void wire_copy_text(char *to, size_t size, const char *from)
+void slc_wire_copy_text(char *to, size_t size, const char *from)
 {
 	size_t n = strlen(from);
 
@@ -60,7 +60,7 @@ void wire_copy_text(char *to, size_t size, const char *from)
 	}
 }
 
-void wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...)
+void slc_wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...)
 {
 	char text[sizeof(err->message) + 64];
 	va_list ap;
@@ -70,7 +70,7 @@ void wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	wire_copy_text(err->message, sizeof(err->message), text);
+	slc_wire_copy_text(err->message, sizeof(err->message), text);
 }
 
 /* --- connecting -------------------------------------------------------------------------------------------------------------- */
@@ -98,14 +98,14 @@ static int connect_until(struct wire *w, int64_t deadline, struct sluice_error *
 	while (connect(w->fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return connect_error(err, w->path, errno);
-		if (wire_now_ms() >= deadline)
+		if (slc_wire_now_ms() >= deadline)
 			return wire_error(err, SLUICE_TIMEOUT, "%s: timed out", w->path);
 		poll(NULL, 0, CONNECT_STEP);
 	}
 	return 0;
 }
 
-int wire_open(struct wire *w, const char *path, int64_t deadline, struct sluice_error *err)
+int slc_wire_open(struct wire *w, const char *path, int64_t deadline, struct sluice_error *err)
 {
 	int ret;
 
@@ -119,11 +119,11 @@ int wire_open(struct wire *w, const char *path, int64_t deadline, struct sluice_
 		return wire_error(err, SLUICE_GONE, "socket: %s", strerror(errno));
 	ret = connect_until(w, deadline, err);
 	if (ret)
-		wire_close(w);
+		slc_wire_close(w);
 	return ret;
 }
 
-void wire_close(struct wire *w)
+void slc_wire_close(struct wire *w)
 {
 	if (w->fd >= 0)
 		close(w->fd);
@@ -139,7 +139,7 @@ void wire_close(struct wire *w)
 static int wait_for(struct wire *w, short events, int64_t deadline, struct sluice_error *err)
 {
 	struct pollfd p = {.fd = w->fd, .events = events};
-	int64_t left = deadline == WIRE_FOREVER ? POLL_MAX_MS : deadline - wire_now_ms();
+	int64_t left = deadline == WIRE_FOREVER ? POLL_MAX_MS : deadline - slc_wire_now_ms();
 	int n = left > 0 ? poll(&p, 1, left > POLL_MAX_MS ? POLL_MAX_MS : (int)left) : 0;
 
 	if (n < 0 && errno != EINTR)
@@ -154,7 +154,7 @@ static int went_away(const struct wire *w, struct sluice_error *err)
 	return wire_error(err, SLUICE_GONE, "%s: the daemon closed the connection", w->path);
 }
 
-int wire_send(struct wire *w, const char *data, size_t len, int64_t deadline, bool *sent_any, struct sluice_error *err)
+int slc_wire_send(struct wire *w, const char *data, size_t len, int64_t deadline, bool *sent_any, struct sluice_error *err)
 {
 	*sent_any = false;
 	while (len) {
@@ -245,14 +245,14 @@ static int receive(struct wire *w, struct sluice_error *err)
 	return went_away(w, err);
 }
 
-int wire_read(struct wire *w, char **line, size_t *len, int64_t deadline, struct sluice_error *err)
+int slc_wire_read(struct wire *w, char **line, size_t *len, int64_t deadline, struct sluice_error *err)
 {
 	while (!take_line(w, line, len)) {
 		int ret = receive(w, err);
 
 		if (ret == SLUICE_TIMEOUT)
 			ret = wait_for(w, POLLIN, deadline, err);
-		else if (ret == 0 && !memchr(w->in + w->scanned, '\n', w->len - w->scanned) && wire_now_ms() >= deadline)
+		else if (ret == 0 && !memchr(w->in + w->scanned, '\n', w->len - w->scanned) && slc_wire_now_ms() >= deadline)
 			/* It dribbles: bytes without an end are no reason to go on. */
 			ret = wire_error(err, SLUICE_TIMEOUT, "timed out");
 		if (ret)

@@ -31,30 +31,30 @@ struct wire {
 #define WIRE_FOREVER INT64_MAX
 
 /* CLOCK_MONOTONIC, milliseconds. */
-int64_t wire_now_ms(void);
+int64_t slc_wire_now_ms(void);
 /* When a call that starts now must end; negative: never. */
-int64_t wire_deadline(int timeout_ms);
+int64_t slc_wire_deadline(int timeout_ms);
 
 /* Fill *err. */
-void wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void slc_wire_set_error(struct sluice_error *err, int kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* And return `kind`: an expression, so that it is plain to compilers and checkers what comes back. */
-#define wire_error(err, kind, ...) (wire_set_error(err, kind, __VA_ARGS__), (kind))
+#define wire_error(err, kind, ...) (slc_wire_set_error(err, kind, __VA_ARGS__), (kind))
 #define wire_no_memory(err)	   wire_error(err, SLUICE_NO_MEMORY, "out of memory")
 /* Text that came from elsewhere: cut to fit between two characters, control characters replaced. */
-void wire_copy_text(char *to, size_t size, const char *from);
+void slc_wire_copy_text(char *to, size_t size, const char *from);
 
 /* 0, or SLUICE_GONE, SLUICE_TIMEOUT, with everything closed again. */
-int wire_open(struct wire *w, const char *path, int64_t deadline, struct sluice_error *err);
-void wire_close(struct wire *w);
+int slc_wire_open(struct wire *w, const char *path, int64_t deadline, struct sluice_error *err);
+void slc_wire_close(struct wire *w);
 /*
  * Send all of it. 0; also when the other side has closed: there may still be an answer to read that says why. *sent_any tells whether a
  * part has gone out.
  */
-int wire_send(struct wire *w, const char *data, size_t len, int64_t deadline, bool *sent_any, struct sluice_error *err);
+int slc_wire_send(struct wire *w, const char *data, size_t len, int64_t deadline, bool *sent_any, struct sluice_error *err);
 /*
  * The next line, without its LF. A deadline that has passed takes what is there and does not wait. 0, SLUICE_TIMEOUT (nothing is lost),
  * SLUICE_GONE, SLUICE_BROKEN (too long), SLUICE_NO_MEMORY.
  */
-int wire_read(struct wire *w, char **line, size_t *len, int64_t deadline, struct sluice_error *err);
+int slc_wire_read(struct wire *w, char **line, size_t *len, int64_t deadline, struct sluice_error *err);
 
 #endif
