@@ -3,7 +3,7 @@
 /*
  * What sluicectl prints, to the letter: sessions that are files.
  *
- * A golden file holds lines `$ sluicectl ...`, each followed by what it prints and, if it is not 0, `[exit N]`. The test runs the commands and
+ * A golden file holds lines `$ sluicectl ...`, each followed by what it prints and, if it is not 0, `[exit N]`. A word `@FILE` is a file beside it. The test runs the commands and
  * compares the whole session; what changes from run to run (boot id, pid, times) is masked. To accept a change of the output, run this with
  * SLUICE_GOLDEN=write and read the difference before you commit it.
  */
@@ -71,13 +71,19 @@ static void put(const char *text)
 static void run_line(const char *line)
 {
 	const char *words[28] = {"-s", socket_path_c};
-	char copy[512], text[32];
+	char copy[512], file[512], text[32];
 	int n, status;
 
 	snprintf(copy, sizeof(copy), "%s", line);
 	n = batch_split(copy, (char **)words + 2, 24);
 	assert_true(n >= 0);
 	words[2 + n] = NULL;
+	for (int i = 2; i < 2 + n; i++) {
+		if (words[i][0] != '@')
+			continue;
+		snprintf(file, sizeof(file), GOLDEN "%s", words[i] + 1);
+		words[i] = file;
+	}
 	status = run_words(words);
 	mask_all(out);
 	put("$ sluicectl ");
@@ -174,6 +180,11 @@ static void help_is_as_it_was(void **state)
 	play("help");
 }
 
+static void plans_are_as_they_were(void **state)
+{
+	play("plan");
+}
+
 static int setup(void **state)
 {
 	return daemon_start();
@@ -190,7 +201,7 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(text_is_as_it_was), TEST(json_is_as_it_was), TEST(errors_are_as_they_were),
-					   TEST(help_is_as_it_was)};
+					   TEST(help_is_as_it_was), TEST(plans_are_as_they_were)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
