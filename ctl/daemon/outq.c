@@ -74,7 +74,7 @@ int outq_push_event(struct outq *q, char *data, size_t len)
 static void written(struct outq *q, size_t n)
 {
 	q->bytes -= n;
-	while (n) {
+	while (n && q->head) {
 		struct outq_item *item = q->head;
 		size_t left = item->len - item->done;
 

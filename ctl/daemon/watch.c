@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -436,7 +437,7 @@ static bool read_events(struct watch *w, const json_t *list, struct rpc_error *e
 			return false;
 		if (!known_event(filter) || strlen(filter) >= sizeof(w->events[0]))
 			return unknown(list, "events", i, "unknown-event", err);
-		strcpy(w->events[w->n_events++], filter);
+		snprintf(w->events[w->n_events++], sizeof(w->events[0]), "%s", filter);
 	}
 	return true;
 }

@@ -224,19 +224,18 @@ static void depth_ends_at_16(void **state)
 /* Commas inside strings are none. */
 static void values_end_at_131072(void **state)
 {
-	static const char head[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get\",\"params\":{\"x\":[";
 	char *line = malloc(RPC_LINE_MAX);
-	size_t n = sizeof(head) - 1;
+	size_t n;
 
 	assert_non_null(line);
-	memcpy(line, head, n);
+	n = sprintf(line, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get\",\"params\":{\"x\":[");
 	/* Of the head itself: two objects, a list, three commas. */
-	for (unsigned i = 6; i < RPC_VALUES_MAX; i++, n += 2)
-		memcpy(line + n, "1,", 2);
-	memcpy(line + n, "\",,,\"]}}", 8);
-	assert_error(answer_to(&session, line, n + 8), RPC_INVALID_PARAMS, "unknown-parameter", NULL);
-	memcpy(line + n, "1,\",,,\"]}}", 10);
-	assert_error(answer_to(&session, line, n + 10), RPC_PARSE_ERROR, "too-many-values", NULL);
+	for (unsigned i = 6; i < RPC_VALUES_MAX; i++)
+		n += sprintf(line + n, "1,");
+	sprintf(line + n, "\",,,\"]}}");
+	assert_error(answer_to(&session, line, strlen(line)), RPC_INVALID_PARAMS, "unknown-parameter", NULL);
+	sprintf(line + n, "1,\",,,\"]}}");
+	assert_error(answer_to(&session, line, strlen(line)), RPC_PARSE_ERROR, "too-many-values", NULL);
 	free(line);
 }
 
