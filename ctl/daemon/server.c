@@ -104,7 +104,7 @@ static bool has_place(const struct listener *l, uid_t uid, char *why, size_t siz
 		same += conn_peer(c)->uid == uid;
 	}
 	if (all >= RPC_CLIENTS)
-		snprintf(why, size, "too many clients (at most %u)", RPC_CLIENTS);
+		snprintf(why, size, "too many clients (at most %d)", RPC_CLIENTS);
 	else if (same >= places_of(l, uid))
 		snprintf(why, size, "too many clients of one user (at most %u)", places_of(l, uid));
 	else
