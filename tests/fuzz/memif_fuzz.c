@@ -26,7 +26,7 @@
 #include "memif/memif_kind.h"
 #include "memif/memif_proto.h"
 #include "memif/memif_sock.h"
-#include "../unit/test_memif_loop.h"
+#include "../unit/test_kind_loop.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TEST_MEMIF_LOOP_H
-#define TEST_MEMIF_LOOP_H
+#ifndef TEST_KIND_LOOP_H
+#define TEST_KIND_LOOP_H
 
 /*
  * The services of kind.h, small: for programs that try a port kind without a switch around it.
