@@ -241,7 +241,7 @@ bench: build ## measure beside testpmd, alternating rounds; text on the terminal
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
 c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(h_files)

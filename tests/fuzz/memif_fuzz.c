@@ -10,17 +10,12 @@
  * Beside what the sanitizers find, every input must leave no mbuf in use and no descriptor open, and all frames received must
  * keep kind.h's contract.
  */
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <rte_eal.h>
-
+#include "fuzz.h"
 #include "log.h"
 #include "bell.h"
 #include "memif/memif_kind.h"
@@ -28,46 +23,20 @@
 #include "memif/memif_sock.h"
 #include "../unit/test_kind_loop.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define REGION	(256 * 1024)
 #define CONTROL 4096 /* bytes of the region that hold rings: those are worth writing */
 #define S2C	1024
 #define LOG2	4
 
-#define CHECK(condition)                                               \
-	do {                                                           \
-		if (!(condition)) {                                    \
-			fprintf(stderr, "violated: %s\n", #condition); \
-			abort();                                       \
-		}                                                      \
-	} while (0)
-
 enum step { HANDSHAKE, MESSAGE, WRITE, WRITE_WORD, RECEIVE, SEND, SLEEP, TIME, RECONNECT, CUT, N_STEPS };
 
 static struct rte_mempool *pool;
 static char path[64];
-static const uint8_t *in, *in_end;
 
 static struct {
 	int sock, listener, memfd, soft, bell;
 	uint8_t *mem;
 } peer;
-
-static uint8_t take8(void)
-{
-	return in < in_end ? *in++ : 0;
-}
-
-static uint32_t take(unsigned bytes)
-{
-	uint32_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | take8();
-	return v;
-}
 
 static void quiet(int priority, const char *text)
 {
@@ -75,33 +44,17 @@ static void quiet(int priority, const char *text)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static char driver[] = SLUICE_PMD_DIR "/librte_mempool_ring.so";
-	char *eal[] = {"fuzz", "-l", "0", "--no-huge", "-m", "128", "--no-shconf", "--no-pci", "--no-telemetry", "-d", driver};
-
 	int fd;
 
-	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)
-		abort();
-	pool = rte_pktmbuf_pool_create("frames", 1023, 64, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = fuzz_eal(1023);
 	loop_fd = epoll_create1(EPOLL_CLOEXEC);
-	CHECK(pool && loop_fd >= 0);
+	CHECK(loop_fd >= 0);
 	snprintf(path, sizeof(path), "/tmp/memif_fuzz.%d.sock", getpid());
 	dp_log_sink(quiet);
 	fd = eventfd(0, 0);
 	bell_ring(fd); /* opens at its first use what it keeps open */
 	close(fd);
 	return 0;
-}
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* --- the peer ------------------------------------------------------------------------------------------------------ */
