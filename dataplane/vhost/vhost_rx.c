@@ -232,6 +232,8 @@ static __rte_always_inline uint16_t rx_plain(struct vhost_queue *q, struct vhost
 		return 0;
 	/* Only their addresses are taken here: what is refused goes back without having been touched. */
 	n = frames_get(&q->source, m, n);
+	if (unlikely(n == 0))
+		return 0;
 	asking = plain_heads(v, &b, n);
 	wanted = gate(ctx, (const uint8_t(*)[KIND_HEAD])b.start, b.len, asking, n);
 	for (uint16_t i = 0; i < n; i++) {

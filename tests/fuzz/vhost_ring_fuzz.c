@@ -251,7 +251,7 @@ static uint64_t gate(void *ctx, const uint8_t (*heads)[KIND_HEAD], const uint32_
 {
 	uint64_t wanted = 0;
 
-	CHECK(n <= 64);
+	CHECK(n > 0 && n <= 64);
 	for (uint16_t i = 0; i < n; i++, gate_.asked++) {
 		CHECK(len[i] > 0 && len[i] <= VHOST_FRAME_MAX);
 		if (!(gate_.mask >> (gate_.asked % 64) & 1))
