@@ -68,6 +68,16 @@ static struct rte_mbuf *build(const struct frame_source *s, struct rte_mbuf **se
 	return seg[0];
 }
 
+/*
+ * The header's request becomes the mbuf's. A checksum that no mbuf can name is finished here, wherever the guest says that it belongs: not
+ * in what admission was decided by.
+ */
+static bool request_take(const struct virtio_net_hdr *vh, struct rte_mbuf *m, const uint8_t *head)
+{
+	return vnet_to_mbuf(vh, m) == 0 &&
+	       memcmp(rte_pktmbuf_mtod(m, const uint8_t *), head, RTE_MIN(m->pkt_len, (uint32_t)KIND_HEAD)) == 0;
+}
+
 enum outcome { TAKEN, REFUSED, NO_BUFFER };
 
 /*
@@ -104,7 +114,7 @@ static enum outcome rx_chain(struct vhost_queue *q, const struct vhost_vq *v, co
 		return REFUSED;
 	}
 	*m = build(&q->source, seg, n, &r, head[0], len);
-	if (asks(&h) && vnet_to_mbuf(&h.vh, *m) < 0) {
+	if (asks(&h) && !request_take(&h.vh, *m, head[0])) {
 		frames_count(&q->lost.malformed, 1);
 		rte_pktmbuf_free(*m);
 		*m = NULL;
@@ -211,7 +221,7 @@ static __rte_always_inline void plain_copy(uint8_t *to, const struct plain *b, u
 
 static __rte_noinline void plain_request(struct vhost_queue *q, const struct plain *b, uint16_t i, struct rte_mbuf **m)
 {
-	if (vnet_to_mbuf(&b->hdr[i].vh, *m) == 0)
+	if (request_take(&b->hdr[i].vh, *m, b->start[i]))
 		return;
 	frames_count(&q->lost.malformed, 1);
 	rte_pktmbuf_free(*m);
@@ -275,7 +285,7 @@ uint16_t vhost_rx(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate g
 	struct vhost_vq *v = __atomic_load_n(&q->live, __ATOMIC_ACQUIRE);
 	uint16_t avail, used = 0, got, ready;
 
-	if (unlikely(q->inject != NULL))
+	if (unlikely(__atomic_load_n(&q->inject, __ATOMIC_RELAXED) != NULL && n > 0))
 		return rx_injected(q, frames, gate, ctx);
 	if (unlikely(!v))
 		return 0;

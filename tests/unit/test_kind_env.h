@@ -35,6 +35,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "frames.h"
 #include "kind.h"
 #include "log.h"
 #include "test_kind_loop.h"
