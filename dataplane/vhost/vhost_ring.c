@@ -190,7 +190,7 @@ void vhost_break(struct vhost_queue *q, struct vhost_vq *v)
 
 void vhost_log_use(struct vhost_vq *v, uint16_t n)
 {
-	uint16_t first = v->next & v->mask, run = (uint16_t)RTE_MIN((uint32_t)n, v->size - first);
+	uint16_t first = (uint16_t)(v->next - n) & v->mask, run = (uint16_t)RTE_MIN((uint32_t)n, v->size - first);
 
 	if (!v->log_used)
 		return;

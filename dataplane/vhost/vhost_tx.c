@@ -90,10 +90,19 @@ static void buffers_fill(struct vhost_vq *v, const struct buffers *b, const stru
 			skip -= hdr;
 			left -= part;
 			got += hdr + part;
-			if (unlikely(v->log != NULL))
-				vhost_log_write(v->log, p->gpa, hdr + part);
 		}
 		vhost_use(v, (uint16_t)(b->at + i), b->head[i], got);
+	}
+}
+
+/* All that was written to them: `len` bytes. */
+static __rte_noinline void buffers_log(const struct vhost_vq *v, const struct buffers *b, uint32_t len)
+{
+	for (unsigned i = 0; i < b->chain.n && len > 0; i++) {
+		uint32_t part = RTE_MIN(len, b->chain.piece[i].len);
+
+		vhost_log_write(v->log, b->chain.piece[i].gpa, part);
+		len -= part;
 	}
 }
 
@@ -159,6 +168,8 @@ static enum outcome tx_frame(struct vhost_queue *q, struct vhost_vq *v, const st
 	chain_put(&b.chain, 0, &h, v->hdr_len);
 	if (edit)
 		chain_put(&b.chain, v->hdr_len + edit, &value, sizeof(value));
+	if (unlikely(v->log != NULL))
+		buffers_log(v, &b, v->hdr_len + m->pkt_len);
 	*used = (uint16_t)(*used + b.n);
 	return SENT;
 }

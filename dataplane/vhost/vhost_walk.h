@@ -75,7 +75,7 @@ static __rte_always_inline void vhost_use(struct vhost_vq *v, uint16_t i, uint16
 	__atomic_store_n(&e->len, len, __ATOMIC_RELAXED);
 }
 
-/* Log what vhost_use() and vhost_publish() write, for `n` entries from v->next on. */
+/* Log what vhost_use() and vhost_publish() have written, for the last `n` entries before v->next. */
 void vhost_log_use(struct vhost_vq *v, uint16_t n);
 
 /* Show the guest `n` more used entries, and call it if it wants to be called. */
@@ -84,11 +84,11 @@ static __rte_always_inline void vhost_publish(struct vhost_vq *v, uint16_t n)
 	uint16_t old = v->called;
 	bool call;
 
-	if (unlikely(v->log != NULL))
-		vhost_log_use(v, n);
 	v->next = (uint16_t)(v->next + n);
 	/* Pairs with the guest's acquire of the used index: entries and payload before it are there. */
 	__atomic_store_n(&v->used->idx, v->next, __ATOMIC_RELEASE);
+	if (unlikely(v->log != NULL))
+		vhost_log_use(v, n);
 	if (v->call_fd < 0)
 		return;
 	/* Our index before the guest's wish: pairs with its barrier between wish and index. */
