@@ -33,12 +33,22 @@ void vhost_kicks_off(struct vhost_vq *v)
 static void kicks_on(struct vhost_vq *v)
 {
 	v->kicks = true;
+	v->wish = v->next;
 	if (v->event_idx)
 		__atomic_store_n(avail_event(v), v->next, __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(&v->used->flags, 0, __ATOMIC_RELAXED);
 	if (v->log)
 		vhost_log_use(v, 0);
+}
+
+void vhost_kicks_again(struct vhost_vq *v)
+{
+	kicks_on(v);
+	/* As in vhost_rx_arm(). */
+	rte_smp_mb();
+	if (vhost_available(v) && v->kick_fd >= 0)
+		bell_ring(v->kick_fd);
 }
 
 uint32_t vhost_caps(uint64_t features)
@@ -238,7 +248,8 @@ void vhost_rx_disarm(struct vhost_queue *q)
 	if (!q->armed)
 		return;
 	q->armed = false;
-	if (v && v->kicks && vhost_available(v)) {
+	/* A wish that was passed while we were awake is of no use any more: with the event index it is one for a single kick. */
+	if (v && v->kicks && (vhost_available(v) || v->next != v->wish)) {
 		vhost_kicks_off(v);
 		q->rung = true;
 	} else if (++q->idle_wakes == IDLE_WAKES) {

@@ -71,15 +71,16 @@ struct vhost_vq {
 	bool event_idx;	 /* VIRTIO_BIT_EVENT_IDX */
 	bool indirect;	 /* VIRTIO_BIT_INDIRECT_DESC */
 	bool mergeable;	 /* VIRTIO_BIT_MRG_RXBUF */
-	bool kicks;	 /* the guest was asked to kick */
-	bool broken;	 /* written by the worker, read by the control thread */
-	bool shared;	 /* several of our queues send by this ring */
-	bool ecn;	 /* VIRTIO_BIT_GUEST_ECN */
-	uint32_t caps;	 /* KIND_CAP_*: requests that the guest takes */
-	int call_fd;	 /* -1: none */
-	int kick_fd;	 /* -1: none, the ring is polled on a timer */
-	int alarm_fd;	 /* tells the control thread that the vq is broken */
-	unsigned hint;	 /* vhost_mem_gpa()'s */
+	bool kicks;	 /* the guest was asked to kick, when it passes `wish` */
+	uint16_t wish;
+	bool broken;   /* written by the worker, read by the control thread */
+	bool shared;   /* several of our queues send by this ring */
+	bool ecn;      /* VIRTIO_BIT_GUEST_ECN */
+	uint32_t caps; /* KIND_CAP_*: requests that the guest takes */
+	int call_fd;   /* -1: none */
+	int kick_fd;   /* -1: none, the ring is polled on a timer */
+	int alarm_fd;  /* tells the control thread that the vq is broken */
+	unsigned hint; /* vhost_mem_gpa()'s */
 	uint32_t size;
 	const struct vhost_mem *mem;
 	struct vhost_log *log; /* NULL: no migration */
@@ -124,7 +125,7 @@ uint32_t vhost_caps(uint64_t features);
 uint16_t vhost_rx(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate gate, void *ctx);
 uint16_t vhost_tx(void *queue, struct rte_mbuf **frames, uint16_t n);
 
-/* kind.h's rx_arm and rx_disarm. Worker of the queue. */
+/* kind.h's rx_arm and rx_disarm. Worker of the queue. It may receive in between, as long as it does not sleep after it got something. */
 int vhost_rx_arm(struct vhost_queue *q);
 void vhost_rx_disarm(struct vhost_queue *q);
 

@@ -307,5 +307,7 @@ uint16_t vhost_rx(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate g
 		got = (uint16_t)(got + rx_slow(q, v, frames + got, (uint16_t)(n - got), avail, &used, gate, ctx));
 	if (likely(used > 0))
 		vhost_publish(v, used);
+	if (unlikely(v->kicks && used > 0 && got == 0))
+		vhost_kicks_again(v);
 	return got;
 }

@@ -44,6 +44,12 @@ void vhost_break(struct vhost_queue *q, struct vhost_vq *v);
 /* Ask the guest for no more kicks. */
 void vhost_kicks_off(struct vhost_vq *v);
 
+/*
+ * Entries were taken after the guest was asked to kick, and the worker will not hear of it (none was a frame): ask anew, and wake it if
+ * there is more by then.
+ */
+void vhost_kicks_again(struct vhost_vq *v);
+
 /* Load a descriptor once: two loads that the compiler may neither repeat nor split. */
 static __rte_always_inline union virtq_desc vhost_desc_load(const struct vhost_vq *v, uint16_t head)
 {
