@@ -282,7 +282,7 @@ static int set_vring_num(struct vhost_dev *d, struct request *r)
 	if (v->vq)
 		return fault(d, VHOST_FAULT_RING, "a ring that runs cannot change its size");
 	v->num = s.num;
-	return 0;
+	return start(d, 1u << s.index);
 }
 
 static int set_vring_addr(struct vhost_dev *d, struct request *r)
@@ -302,8 +302,13 @@ static int set_vring_addr(struct vhost_dev *d, struct request *r)
 
 static int set_vring_base(struct vhost_dev *d, struct request *r)
 {
-	/* Not needed: buffers are given back in order, so the ring itself says where we are. */
-	return vring(d, r->msg->p.state.index) ? 0 : no_ring(d);
+	struct vhost_vring *v = vring(d, r->msg->p.state.index);
+
+	if (!v)
+		return no_ring(d);
+	/* Not where it starts: buffers are given back in order, so the ring itself says where we are. */
+	v->base = r->msg->p.state.num & UINT16_MAX;
+	return 0;
 }
 
 static int get_vring_base(struct vhost_dev *d, struct request *r)
@@ -313,7 +318,9 @@ static int get_vring_base(struct vhost_dev *d, struct request *r)
 
 	if (!v)
 		return no_ring(d);
-	s->num = v->vq ? vring_stop_at(d, s->index) : 0;
+	vrings_stop(d, 1u << s->index);
+	/* Also of a ring that was disabled before: the next back end, on another machine perhaps, goes by it. */
+	s->num = v->base;
 	if (v->kick_fd >= 0)
 		close(v->kick_fd);
 	v->kick_fd = -1;

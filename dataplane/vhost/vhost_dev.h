@@ -87,7 +87,8 @@ struct vhost_ops {
 };
 
 struct vhost_vring {
-	uint32_t num; /* 0: not told */
+	uint32_t num;  /* 0: not told */
+	uint32_t base; /* available entries taken before it stopped, or as told */
 	struct vhost_vring_addr addr;
 	bool has_addr, has_kick, enabled;
 	int kick_fd, call_fd; /* -1: none */

@@ -74,23 +74,11 @@ uint32_t vrings_stop(struct vhost_dev *d, uint32_t rings)
 	for (unsigned i = 0; i < 2 * d->n_pairs; i++) {
 		if (!(stopped >> i & 1))
 			continue;
+		d->ring[i].base = d->ring[i].vq->next;
 		vhost_vq_free(d->ring[i].vq);
 		d->ring[i].vq = NULL;
 	}
 	return stopped;
-}
-
-uint16_t vring_stop_at(struct vhost_dev *d, unsigned ring)
-{
-	struct vhost_vring *v = &d->ring[ring];
-	uint16_t next;
-
-	d->ops->ring_down(d->arg, ring);
-	d->ops->quiesce(d->arg);
-	next = v->vq->next;
-	vhost_vq_free(v->vq);
-	v->vq = NULL;
-	return next;
 }
 
 void vring_forget(struct vhost_vring *v)

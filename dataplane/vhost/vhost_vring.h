@@ -15,10 +15,8 @@
  * has all cannot run; those before it do.
  */
 int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why);
-/* Stop those of `rings` that run, and return which they were. When it returns no worker is in them. */
+/* Stop those of `rings` that run, and return which they were; their `base` is where they ended. When it returns no worker is in them. */
 uint32_t vrings_stop(struct vhost_dev *d, uint32_t rings);
-/* Stop one ring that runs; returns where it ended. */
-uint16_t vring_stop_at(struct vhost_dev *d, unsigned ring);
 
 /* Forget what was told about a stopped ring, and close its eventfds. */
 void vring_forget(struct vhost_vring *v);
