@@ -23,28 +23,31 @@ static void *refuse(const char **why, const char *text)
 
 struct vhost_log *vhost_log_open(int fd, uint64_t size, uint64_t offset, int alarm_fd, const char **why)
 {
-	uint64_t from = offset / VHOST_LOG_PAGE * VHOST_LOG_PAGE;
+	uint64_t page, bytes, from, to;
 	struct vhost_log *log;
-	uint64_t bytes;
 
 	if (size == 0 || size > VHOST_LOG_MAX || offset > INT64_MAX - size)
 		return refuse(why, "log of an impossible size");
-	if (vhost_mem_file(fd, &bytes) == 0)
+	page = vhost_mem_file(fd, &bytes);
+	if (page == 0)
 		return refuse(why, "log is not a memory file (tmpfs, memfd, hugetlbfs)");
 	if (offset + size > bytes)
 		return refuse(why, "log larger than its file");
+	/* By whole pages of the file: what is of huge pages can be neither unmapped nor replaced in parts. */
+	from = offset / page * page;
+	to = (offset + size + page - 1) / page * page;
 	log = calloc(1, sizeof(*log));
 	if (!log)
 		return refuse(why, "out of memory");
 	log->size = size;
-	log->map_len = size + (offset - from);
+	log->map_len = to - from;
 	log->map = mmap(NULL, log->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)from);
 	if (log->map == MAP_FAILED) {
 		free(log);
 		return refuse(why, "log cannot be mapped");
 	}
 	log->bits = (uint8_t *)log->map + (offset - from);
-	log->guard = guard_add(log->map, (log->map_len + VHOST_LOG_PAGE - 1) / VHOST_LOG_PAGE * VHOST_LOG_PAGE, alarm_fd);
+	log->guard = guard_add(log->map, log->map_len, alarm_fd);
 	if (!log->guard) {
 		munmap(log->map, log->map_len);
 		free(log);
