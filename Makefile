@@ -10,6 +10,7 @@
 #   ctl/cli/man/X.scd.in                 -> man/X
 #   tests/unit/test_X.c                  -> tests/test_X, linked with all of them and cmocka
 #   bench/X.c                            -> bench/X
+#   tests/front/                         -> libfront.a, a vhost-user front end for tests and benchmarks
 # Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
 
 BUILD   ?= build
@@ -46,6 +47,8 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DSLUICE_SOURCE_DIR='"$(CURDIR)"' \
 	   -DALLOW_EXPERIMENTAL_API
 INCS    := -Iinclude -Idataplane -Ictl
+DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
+INCS    := -Iinclude -Idataplane -Ictl -Itests/front
 # Position-independent as an executable is: thread-local words (DPDK's lcore, liburcu's state) are then one load away, not a call.
 HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ftls-model=initial-exec
 ifneq ($(SAN),)
@@ -68,6 +71,7 @@ client_src := $(wildcard ctl/client/*.c)
 cli_src    := $(filter-out ctl/cli/main.c,$(wildcard ctl/cli/*.c))
 test_src   := $(wildcard tests/unit/test_*.c)
 bench_src  := $(wildcard bench/*.c)
+front_src  := $(wildcard tests/front/*.c)
 
 obj         = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 dp_lib     := $(BUILD)/libdataplane.a
@@ -78,6 +82,7 @@ unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src)) $(replays)
 cli_lib    := $(BUILD)/libcli.a
 sluice_a   := $(BUILD)/libsluice.a
 sluice_so  := $(BUILD)/libsluice.so.1
+front_lib  := $(BUILD)/libfront.a
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
@@ -102,6 +107,7 @@ $(dp_lib): $(call obj,$(dp_src))
 $(ctl_lib): $(call obj,$(ctl_src))
 $(cli_lib): $(call obj,$(cli_src))
 $(sluice_a): $(call obj,$(client_src))
+$(front_lib): $(call obj,$(front_src))
 %.a:
 	$(call say,AR,$@)
 	@mkdir -p $(@D)
@@ -156,6 +162,7 @@ $(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay
 $(BUILD)/tests/test_client_memory: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(dp_lib)
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(front_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
@@ -242,6 +249,8 @@ bench: build ## measure beside testpmd, alternating rounds; text on the terminal
 
 c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h)
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/front/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(h_files)
@@ -255,7 +264,7 @@ lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy
 	@# One file a call: clang-tidy 14 mistakes one file's va_list for another's.
 	$(Q)printf '%s\n' $(c_files) | xargs -P 2 -I{} sh -c 'eval clang-tidy --quiet {} -- $$TIDY_FLAGS 2>/dev/null'
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl $(filter-out tests/%,$(c_files))
+		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Itests/front $(filter-out tests/%,$(c_files))
 	@echo lint: clean
 
 # In the environment, and read by eval, for the strings among the definitions.
