@@ -178,7 +178,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev
-apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3
+apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev
 apt_man   := scdoc
 apt_test  += man-db groff-base bash
 apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
@@ -242,7 +242,7 @@ $(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(ctl_lib) $(dp_lib)
 demo: build ## run the main job on a small node made of namespaces, and show it (root)
 	$(Q)tests/demo.py --build $(BUILD)
 
-bench: build ## measure beside testpmd, alternating rounds; text on the terminal, JSON in $(BUILD)/bench.json (root)
+bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; text on the terminal, JSON in $(BUILD)/bench.json (root)
 	$(Q)bench/run.py --build $(BUILD) --json $(BUILD)/bench.json
 
 # ---- care ----------------------------------------------------------------------------------------------------------------

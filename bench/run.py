@@ -2,179 +2,96 @@
 # SPDX-License-Identifier: Apache-2.0
 """make bench: measure Sluice beside its peers, in one run.
 
-    run.py [--build DIR] [--rounds N] [--seconds T] [--only CASE,...] [--json FILE] [--list]
+    run.py [--build DIR] [--rounds N] [--seconds T] [--only CASE,...] [--memory auto|huge|plain] [--json FILE] [--list]
 
 How it is measured. A forwarder (Sluice, or a peer) runs one worker on one core; the traffic source plays both ends on another core. For
 each case the forwarders take turns, ROUNDS times each, so that a machine whose speed drifts drifts for all; every turn starts a
-fresh forwarder. Printed are the median, the lowest and the highest of the rounds, and the ratio of Sluice to the peer: the median of the
-ratios of rounds that followed each other. Numbers are printed as they come, also when they disappoint.
+fresh forwarder. Printed are the median, the lowest and the highest of the rounds, and the ratio of Sluice to each peer: the median of
+the ratios of rounds that followed each other. Numbers are printed as they come, also when they disappoint.
 
-  memif: frames of 64 bytes both ways between two memif ports, in ordinary memory. The peer is `dpdk-testpmd --forward-mode=io` on two memif
-  ports of DPDK's driver: it looks at nothing, learns nothing, and sends what came by one port out by the other. The source keeps its
-  frames in place and costs a few nanoseconds a frame; `ceiling` is what it does alone.
+  memif: two memif ports, in ordinary memory. The peer is `dpdk-testpmd --forward-mode=io` on two ports of DPDK's memif driver: it looks
+  at nothing, learns nothing, and sends what came by one port out by the other.
+  vhost-user: two guests that are no guests, a front end of our own each, to which the forwarder connects. Peers are `dpdk-testpmd io` on
+  DPDK's vhost driver, and Open vSwitch with DPDK (NORMAL, its worker on the same core). Packet buffers and guests are in huge pages,
+  as operators run these, for all of them; where the machine gives none, or with --memory plain, in ordinary ones for all.
 
-A peer that is not installed is left out, and said so. A case is a line of CASES; a forwarder is a class with start() and stop().
+The source keeps its frames in place and costs a few nanoseconds a frame; what it does alone is printed first.
+
+A case is a line of CASES; CASE in --only may be a glob. A forwarder is a class in peers.py; one that is not installed, or that cannot
+do a case, is left out, and said so.
 """
 
 import argparse
-import glob
+import fnmatch
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
 # pylint: disable=wrong-import-position
 import sandbox  # noqa: E402
-from harness import Control  # noqa: E402
+from measure import own_the_cpu  # noqa: E402
+from peers import SOURCE_CORE, WORKER_CORE, OpenVSwitch, Setup, Sluice, Testpmd  # noqa: E402
 
-SOURCE_CORE, WORKER_CORE = 0, 1
-START_S = 20
+PEERS = {"testpmd": Testpmd, "ovs": OpenVSwitch}
+SOURCES = {"memif": "memif_source", "vhost-user": "vhost_source"}
+HUGE_PAGES, HUGE_FILE = 640, "/proc/sys/vm/nr_hugepages"  # of 2 MiB: the largest forwarder's and the guests'
 
-# name, what it shows, the source's arguments, silent ports beside the two, peers that can do it, unit
+_10K, _100K = ["--flows", "10000", "--macs", "1000"], ["--flows", "100000", "--macs", "50000"]
+# Open vSwitch translates each flow once, in seconds: what is measured begins after that.
+_V10K, _V100K = [*_10K, "--warmup", "4"], [*_100K, "--warmup", "8"]
+_PING, _RATE = ["--mode", "ping"], ["--mode", "rate", "--rate", "1000000"]
+_IDLE = "64 more idle ports"
+
+# name, transport, what it shows, the source's arguments, silent ports beside the two, MTU, peers, unit.
+# "itself" is Sluice without the silent ports. testpmd would need 66 of the 32 devices that Debian's DPDK carries.
 CASES = [
-    ("1-flow", "64 bytes both ways, 1 flow", [], 0, ("testpmd",), "Mpps"),
-    ("10k-flows", "10,000 flows over 1,000 + 1,000 MACs", ["--flows", "10000", "--macs", "1000"], 0, ("testpmd",), "Mpps"),
-    ("100k-flows", "100,000 flows over 50,000 + 50,000 MACs", ["--flows", "100000", "--macs", "50000"], 0, ("testpmd",), "Mpps"),
-    # Against itself without them: testpmd would need 66 of the 32 devices that Debian's DPDK carries.
-    ("idle-ports", "1 flow, 64 more idle ports (beside Sluice without them)", [], 64, ("itself",), "Mpps"),
-    ("1514-bytes", "1,514 bytes both ways (1,518 with FCS), 1 flow", ["--size", "1514"], 0, ("testpmd",), "Mpps"),
-    ("ping", "one frame in flight", ["--mode", "ping"], 0, ("testpmd",), "us"),
-    ("ping-idle", "one frame in flight, 64 more idle ports (beside Sluice without them)", ["--mode", "ping"], 64, ("itself",), "us"),
-    ("1-mpps", "1 Mpps offered", ["--mode", "rate", "--rate", "1000000"], 0, ("testpmd",), "us"),
+    ("1-flow", "memif", "64 bytes both ways, 1 flow", [], 0, 1500, ("testpmd",), "Mpps"),
+    ("10k-flows", "memif", "10,000 flows over 1,000 + 1,000 MACs", _10K, 0, 1500, ("testpmd",), "Mpps"),
+    ("100k-flows", "memif", "100,000 flows over 50,000 + 50,000 MACs", _100K, 0, 1500, ("testpmd",), "Mpps"),
+    ("idle-ports", "memif", f"1 flow, {_IDLE}", [], 64, 1500, ("itself",), "Mpps"),
+    ("1514-bytes", "memif", "1,514 bytes both ways (1,518 with FCS), 1 flow", ["--size", "1514"], 0, 1500, ("testpmd",), "Mpps"),
+    ("ping", "memif", "one frame in flight", _PING, 0, 1500, ("testpmd",), "us"),
+    ("ping-idle", "memif", f"one frame in flight, {_IDLE}", _PING, 64, 1500, ("itself",), "us"),
+    ("1-mpps", "memif", "1 Mpps offered", _RATE, 0, 1500, ("testpmd",), "us"),
+    ("vhost-1-flow", "vhost-user", "64 bytes both ways, 1 flow", [], 0, 1500, ("testpmd", "ovs"), "Mpps"),
+    ("vhost-10k-flows", "vhost-user", "10,000 flows over 1,000 + 1,000 MACs", _V10K, 0, 1500, ("testpmd", "ovs"), "Mpps"),
+    ("vhost-100k-flows", "vhost-user", "100,000 flows over 50,000 + 50,000 MACs", _V100K, 0, 1500, ("testpmd", "ovs"), "Mpps"),
+    ("vhost-idle-ports", "vhost-user", f"1 flow, {_IDLE}", [], 64, 1500, ("itself", "ovs"), "Mpps"),
+    ("vhost-1514-bytes", "vhost-user", "1,514 bytes both ways (1,518 with FCS), 1 flow", ["--size", "1514"], 0, 1500, ("testpmd", "ovs"),
+     "Mpps"),
+    ("vhost-9000-bytes", "vhost-user", "9,000 bytes both ways, 1 flow", ["--size", "9000"], 0, 9000, ("testpmd", "ovs"), "Mpps"),
+    ("vhost-ping", "vhost-user", "one frame in flight", _PING, 0, 1500, ("testpmd", "ovs"), "us"),
+    ("vhost-ping-idle", "vhost-user", f"one frame in flight, {_IDLE}", _PING, 64, 1500, ("itself", "ovs"), "us"),
+    ("vhost-1-mpps", "vhost-user", "1 Mpps offered", _RATE, 0, 1500, ("testpmd", "ovs"), "us"),
 ]
 
 
-class Sluice:
-    """sluiced with a busy worker and two access ports of VLAN 100; the silent ones are in it too."""
-
-    name = "sluice"
-
-    def __init__(self, build, tmp, idle):
-        self.dir, self.idle = tempfile.mkdtemp(dir=tmp), idle
-        self.build = build
-        self.process = None
-        self.learns = True
-
-    def socket(self, port):
-        return os.path.join(self.dir, f"m{port}.sock")
-
-    def start(self):
-        control, config = os.path.join(self.dir, "control"), os.path.join(self.dir, "conf")
-        with open(config, "w", encoding="utf-8") as f:
-            f.write("# the bench sets everything on the command line\n")
-        with open(os.path.join(self.dir, "log"), "wb") as log:
-            self.process = subprocess.Popen(
-                [os.path.join(self.build, "sluiced"), "--config", config, "--socket", control, "--stat-socket", control + ".stat",
-                 "--state", os.path.join(self.dir, "state.db"), "--trunk", "none", "--memory", "plain", "--poll", "busy",
-                 "--cores", str(WORKER_CORE)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(lambda: connects(control), self)
-        session = Control(control, "bench")
-        ports = [0, 1] + [2 + i for i in range(self.idle)]
-        session.call("apply", {"ops": [{"op": "add", "object": "vlan", "name": "100", "attrs": {}}] + [
-            {"op": "add", "object": "port", "name": f"m{i}", "attrs": {"kind": "memif", "path": self.socket(i), "vlan": 100}} for i in ports]})
-        session.close()
-        return [self.socket(0), self.socket(1)], [self.socket(i) for i in ports[2:]]
-
-    def stop(self):
-        end(self.process)
-
-
-class Testpmd:
-    """dpdk-testpmd forwarding between two memif ports without looking at the frames."""
-
-    name = "testpmd"
-
-    def __init__(self, _build, tmp, idle):
-        assert idle == 0
-        self.dir = tempfile.mkdtemp(dir=tmp)
-        self.process = None
-        self.learns = False
-
-    @staticmethod
-    def driver():
-        found = sorted(glob.glob("/usr/lib/*/dpdk/pmds-*/librte_net_memif.so"))
-        return found[-1] if found else None
-
-    @classmethod
-    def missing(cls):
-        if not shutil.which("dpdk-testpmd"):
-            return "dpdk-testpmd is not installed (package dpdk-dev or dpdk)"
-        return None if cls.driver() else "DPDK's memif driver is not installed"
-
-    def start(self):
-        sockets = [os.path.join(self.dir, f"m{i}.sock") for i in range(2)]
-        vdevs = [f"--vdev=net_memif{i},role=server,id={i},socket-abstract=no,socket={s}" for i, s in enumerate(sockets)]
-        with open(os.path.join(self.dir, "log"), "wb") as log:
-            self.process = subprocess.Popen(
-                ["dpdk-testpmd", f"--lcores=0@{SOURCE_CORE},1@{WORKER_CORE}", "--no-huge", "-m", "256", "--no-shconf", "--no-pci", "--no-telemetry",
-                 "-d", self.driver(), *vdevs, "--", "--forward-mode=io", "--auto-start", "--nb-cores=1", "--total-num-mbufs=16384",
-                ], stdout=log, stderr=log, stdin=subprocess.PIPE)
-        # Its sockets are there before its interfaces are.
-        until(lambda: self.said("Checking link"), self)
-        return [f"{s}:{i}" for i, s in enumerate(sockets)], []
-
-    def said(self, text):
-        with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as f:
-            return text in f.read()
-
-    def stop(self):
-        end(self.process, signal.SIGINT)
-
-
-def connects(path):
-    try:
-        Control(path, "bench").close()
-        return True
-    except (OSError, ConnectionError):
-        return False
-
-
-def until(ready, forwarder):
-    """Poll: a process that starts tells nobody. The deadline is generous, the step short beside a round."""
-    deadline = time.monotonic() + START_S
-    while not ready():
-        if forwarder.process.poll() is not None or time.monotonic() > deadline:
-            with open(os.path.join(forwarder.dir, "log"), encoding="utf-8", errors="replace") as f:
-                raise SystemExit(f"bench: {forwarder.name} did not start:\n{f.read()[-3000:]}")
-        time.sleep(0.02)
-
-
-def end(process, signum=signal.SIGTERM):
-    if process is None:
-        return
-    process.send_signal(signum)
-    try:
-        process.wait(START_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def source(build, pair, idle, learns, arguments, options):
-    argv = [os.path.join(build, "bench", "memif_source"), "--core", str(SOURCE_CORE), "--seconds", str(options.seconds), "--warmup", "0.5",
+def source(build, transport, pair, idle, arguments, options):
+    argv = [os.path.join(build, "bench", SOURCES[transport]), "--core", str(SOURCE_CORE), "--seconds", str(options.seconds), "--warmup", "0.5",
             "--pair", ",".join(pair), *arguments]
     for path in idle:
         argv += ["--idle", path]
-    if not learns:
-        argv.append("--no-learn")
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=180)
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(argv)}\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout)
 
 
-def turn(kind, idle, arguments, build, tmp, options):
-    forwarder = kind(build, tmp, idle)
+def turn(kind, case, idle, options, build, tmp):
+    """Start a forwarder, measure it, stop it."""
+    _, transport, _, arguments, _, mtu, _, _ = case
+    huge = options.huge and transport == "vhost-user"
+    forwarder = kind(Setup(build, tmp, transport, idle, mtu, huge))
+    arguments = [*arguments, *([] if forwarder.learns else ["--no-learn"]), *(["--huge"] if huge else [])]
     try:
         pair, silent = forwarder.start()
-        return source(build, pair, silent, forwarder.learns, arguments, options)
+        return source(build, transport, pair, silent, arguments, options)
     finally:
         forwarder.stop()
 
@@ -184,50 +101,98 @@ def spread(values, digits=2):
 
 
 def ratio(ours, theirs):
-    return statistics.median(a / b for a, b in zip(ours, theirs))
+    return statistics.median(a / b for a, b in zip(ours, theirs)) if min(theirs) else None
 
 
-def report(case, ours, theirs, peer):
-    """A case's lines, and its record."""
-    name, title, _, _, _, unit = case
-    record = {"case": name, "title": title, "unit": unit, "sluice": ours, "peer": peer, "peer_rounds": theirs}
+def report(case, rounds):
+    """A case's lines, and its record. `rounds` has each forwarder's results, Sluice's first."""
+    name, transport, title, _, _, _, _, unit = case
+    record = {"case": name, "transport": transport, "title": title, "unit": unit, "rounds": rounds, "ratio": {}}
     if unit == "Mpps":
         columns = [("Mpps", lambda r: r["mpps"])]
     else:
         columns = [(p, lambda r, p=p: r["latency_us"][p]) for p in ("p50", "p99", "p999")]
-    print(f"\n{title}")
+    ours = rounds["sluice"]
     for label, value in columns:
-        a, b = [value(r) for r in ours], [value(r) for r in theirs]
-        record[f"ratio_{label}"] = ratio(a, b) if min(b) else None
-        shown = f"{record[f'ratio_{label}']:.2f}" if min(b) else "-"
-        print(f"  {label + (' us' if unit == 'us' else ''):8} sluice {spread(a):24} {peer} {spread(b):24} ratio {shown}", flush=True)
-    if name == "1-mpps":
-        lost = [100 * r["lost"] / max(r["tx_frames"], 1) for r in ours], [100 * r["lost"] / max(r["tx_frames"], 1) for r in theirs]
-        print(f"  {'loss %':8} sluice {spread(lost[0], 4):24} {peer} {spread(lost[1], 4)}", flush=True)
-        record["loss_percent"], record["peer_loss_percent"] = lost
+        line = f"  {label + (' us' if unit == 'us' else ''):8} sluice {spread([value(r) for r in ours]):22}"
+        for peer, theirs in rounds.items():
+            if peer == "sluice":
+                continue
+            r = ratio([value(x) for x in ours], [value(x) for x in theirs])
+            record["ratio"].setdefault(peer, {})[label] = r
+            line += f" {peer} {spread([value(x) for x in theirs]):22} ratio {'-' if r is None else f'{r:.2f}':6}"
+        print(line, flush=True)
+    if "rate" in case[3]:
+        record["loss_percent"] = {who: [100 * r["lost"] / max(r["tx_frames"], 1) for r in results] for who, results in rounds.items()}
+        print("  loss %   " + " ".join(f"{who} {spread(lost, 4):22}" for who, lost in record["loss_percent"].items()), flush=True)
     return record
 
 
-def run(options, build, tmp):
-    cases = [c for c in CASES if not options.only or c[0] in options.only.split(",")]
+def measure(case, options, build, tmp):
+    _, transport, title, _, idle, _, peers, _ = case
+    print(f"\n{transport}: {title}")
+    takers = {"sluice": (Sluice, idle)}
+    for peer in peers:
+        missing = None if peer == "itself" else PEERS[peer].missing(transport, options.huge)
+        if missing:
+            print(f"  beside {peer}: SKIPPED, {missing}")
+        else:
+            takers["without them" if peer == "itself" else peer] = (Sluice, 0) if peer == "itself" else (PEERS[peer], idle)
+    rounds = {who: [] for who in takers}
+    for _ in range(options.rounds):
+        for who, (kind, silent) in takers.items():
+            rounds[who].append(turn(kind, case, silent, options, build, tmp))
+    return report(case, rounds)
+
+
+def select(only):
+    wanted = only.split(",") if only else ["*"]
+    cases = [c for c in CASES if any(fnmatch.fnmatch(c[0], w) for w in wanted)]
     if not cases:
         raise SystemExit("bench: no such case; --list prints them")
-    missing = Testpmd.missing()
-    ceiling = source(build, ["a", "b"], [], True, ["--mode", "ceiling"], options)["mpps"]
+    return cases
+
+
+def run(options, build, tmp):
+    cases = select(options.only)
     print(f"{options.rounds} rounds of {options.seconds} s each, alternating; worker on CPU {WORKER_CORE}, source on CPU {SOURCE_CORE}")
-    print(f"the source alone: {ceiling:.0f} Mpps", flush=True)
-    records = []
-    for case in cases:
-        peer = case[4][0]
-        if peer == "testpmd" and missing:
-            print(f"\n{case[1]}\n  beside testpmd: SKIPPED, {missing}")
-            continue
-        ours, theirs = [], []
-        for _ in range(options.rounds):
-            ours.append(turn(Sluice, case[3], case[2], build, tmp, options))
-            theirs.append(turn(Testpmd, 0, case[2], build, tmp, options) if peer == "testpmd" else turn(Sluice, 0, case[2], build, tmp, options))
-        records.append(report(case, ours, theirs, peer))
-    return {"rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(), "source_mpps": ceiling, "cases": records}
+    ceilings = {}
+    for transport in dict.fromkeys(c[1] for c in cases):
+        alone = [("1 flow", []), ("100,000 flows", _100K)]
+        if transport == "vhost-user":
+            null = ["--null-core", str(WORKER_CORE)]
+            alone += [("1 flow, a null switch on the worker's core", null), ("100,000 flows, the same", [*_100K, *null])]
+        for name, arguments in alone:
+            mpps = source(build, transport, ["a", "b"], [], ["--mode", "ceiling", *arguments], options)["mpps"]
+            ceilings[f"{transport}, {name}"] = mpps
+            print(f"the source alone, {transport}, {name}: {mpps:.0f} Mpps, {1000 / mpps:.1f} ns a frame", flush=True)
+    if any(c[1] == "vhost-user" for c in cases):
+        print(f"vhost-user: packet buffers and guests in {'huge' if options.huge else 'ordinary'} pages")
+    records = [measure(case, options, build, tmp) for case in cases]
+    return {"rounds": options.rounds, "seconds": options.seconds, "cpus": os.cpu_count(), "huge_pages": options.huge, "source_mpps": ceilings,
+            "cases": records}
+
+
+def reserve(pages):
+    """Have at least that many huge pages reserved. Returns how many there were, or None when the machine does not give them."""
+    try:
+        with open(HUGE_FILE, encoding="ascii") as f:
+            before = int(f.read())
+        if before < pages:
+            set_reserved(pages)
+        with open("/proc/meminfo", encoding="ascii") as f:
+            free = int(next(line for line in f if line.startswith("HugePages_Free")).split()[1])
+    except (OSError, StopIteration):
+        return None
+    if free < pages:
+        set_reserved(before)
+        return None
+    return before
+
+
+def set_reserved(pages):
+    with open(HUGE_FILE, "w", encoding="ascii") as f:
+        f.write(str(pages))
 
 
 def main():
@@ -236,18 +201,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", default="", metavar="CASE,...")
+    parser.add_argument("--memory", choices=("auto", "huge", "plain"), default="auto", help="of vhost-user's forwarders and guests")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
+    parser.add_argument("--huge", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.list:
-        print("\n".join(f"{c[0]:12} {c[1]}" for c in CASES))
+        print("\n".join(f"{c[0]:18} {c[1]:12} {c[2]}" for c in CASES))
         return 0
     build = os.path.abspath(options.build)
     if options.inside:
         sandbox.settle(options.inside)
-        # What else runs on the machine should matter as little as it can.
-        os.nice(-20)
+        # What else runs on the machine should matter as little as it can. Shares are a session's: this is one of its own.
+        os.setsid()
+        own_the_cpu()
         result = run(options, build, options.inside)
         if options.json:
             with open(options.json, "w", encoding="utf-8") as f:
@@ -259,13 +227,18 @@ def main():
         parser.error("a forwarder and its source need a CPU each")
     if options.json:
         options.json = os.path.abspath(options.json)
+    reserved = reserve(HUGE_PAGES) if options.memory != "plain" and any(c[1] == "vhost-user" for c in select(options.only)) else None
+    if options.memory == "huge" and reserved is None:
+        parser.error(f"{HUGE_PAGES} huge pages are not to be had")
     tmp = tempfile.mkdtemp(prefix="sluice-bench.")
     argv = [sys.executable, os.path.abspath(__file__), "--build", build, "--rounds", str(options.rounds), "--seconds", str(options.seconds), "--only",
-            options.only, "--inside", tmp, *(["--json", options.json] if options.json else [])]
+            options.only, "--inside", tmp, *(["--json", options.json] if options.json else []), *(["--huge"] if reserved is not None else [])]
     try:
         return subprocess.run(sandbox.command(argv), check=False).returncode
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+        if reserved is not None:
+            set_reserved(reserved)
 
 
 if __name__ == "__main__":
