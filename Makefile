@@ -11,6 +11,7 @@
 #   tests/unit/test_X.c                  -> tests/test_X, linked with all of them and cmocka
 #   bench/X.c                            -> bench/X
 #   tests/front/                         -> libfront.a, a vhost-user front end for tests and benchmarks
+#   tests/hostile/, tests/stream/        -> tests/vhost_hostile, tests/vhost_stream, programs of the system tests
 # Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
 
 BUILD   ?= build
@@ -83,6 +84,8 @@ cli_lib    := $(BUILD)/libcli.a
 sluice_a   := $(BUILD)/libsluice.a
 sluice_so  := $(BUILD)/libsluice.so.1
 front_lib  := $(BUILD)/libfront.a
+tools_src  := $(wildcard tests/hostile/*.c tests/stream/*.c)
+test_tools := $(BUILD)/tests/vhost_hostile $(BUILD)/tests/vhost_stream
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
@@ -121,6 +124,16 @@ $(BUILD)/sluiced: $(call obj,ctl/daemon/main.c) $(ctl_lib) $(dp_lib)
 # The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane. It has the client library inside,
 # so that build/sluicectl runs where nothing is installed.
 $(BUILD)/sluicectl: $(call obj,ctl/cli/main.c) $(cli_lib) $(sluice_a) $(ctl_lib)
+# What the system tests run against the daemon's vhost-user ports.
+$(BUILD)/tests/vhost_hostile: $(call obj,$(wildcard tests/hostile/*.c)) $(front_lib)
+$(BUILD)/tests/vhost_stream: $(call obj,$(wildcard tests/stream/*.c)) $(front_lib)
+$(test_tools):
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lpthread
+
+# The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane.
+$(BUILD)/sluicectl: $(call obj,$(cli_src)) $(ctl_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
 
@@ -197,7 +210,7 @@ dev-deps: deps ## and those that lint, the sanitizers and the comparison with Op
 
 # What needs packages runs make again, so that pkg-config is asked after they are there.
 build: deps ## install what is missing and build everything
-	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(benches)
+	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(test_tools) $(benches)
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
@@ -207,7 +220,7 @@ test: build ## install what is missing, build, and run every test
 unit: all $(unit_tests) ## unit tests only
 	$(Q)tests/run.py --build $(BUILD) --only unit
 
-system: all ## system tests only (root: they make namespaces)
+system: all $(test_tools) ## system tests only (root: they make namespaces)
 	$(Q)tests/run.py --build $(BUILD) --only system
 
 asan: ## unit and system tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -251,6 +264,8 @@ c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/c
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h)
 c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/front/*.h bench/*.h)
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src) $(tools_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(h_files)

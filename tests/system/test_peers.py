@@ -3,10 +3,9 @@
 """Real programs over the switch: ping and iperf3 between namespaces, dpdk-testpmd on memif."""
 
 import os
-import re
-import subprocess
 
 from harness import DEADLINE_S, deadline, ip_batch, iperf3, need, run, wait_for
+from testpmd import Testpmd
 
 SIZES = (0, 56, 1472)
 
@@ -110,39 +109,6 @@ def test_through_a_provider_tunnel(t):
 # --- dpdk-testpmd -------------------------------------------------------------------------------------------------------------
 
 
-class Testpmd:
-    """A dpdk-testpmd with the given vdevs, driven by its prompt."""
-
-    def __init__(self, t, name, vdevs, *args):
-        need("dpdk-testpmd")
-        # It echoes with write() and answers with printf(): a pipe would have the answers late.
-        argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "-l", "0,1"]
-        argv += [f"--file-prefix={name}", *(f"--vdev={v}" for v in vdevs)]
-        argv += ["--", "-i", "--total-num-mbufs=4096", "--nb-cores=1", *args]
-        self.log = os.path.join(t.tmp, name, "testpmd.log")
-        os.makedirs(os.path.dirname(self.log), exist_ok=True)
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, bufsize=1)
-        self.read("testpmd> ")
-
-    def read(self, prompt):
-        text = ""
-        while not text.endswith(prompt):
-            char = self.process.stdout.read(1)
-            assert char, f"dpdk-testpmd ended: {text[-2000:]}"
-            text += char
-        with open(self.log, "a", encoding="utf-8") as f:
-            f.write(text)
-        return text
-
-    def command(self, line):
-        self.process.stdin.write(line + "\n")
-        return self.read("testpmd> ")
-
-    def counter(self, port, name):
-        return int(re.search(rf"{name}: *(\d+)", self.command(f"show port stats {port}")).group(1))
-
-
 @deadline(90)
 def test_testpmd_generates_and_io_forwards_over_memif(t):
     """One testpmd generates on two memif ports and takes what comes, another forwards between two more: both ways at once."""
@@ -168,9 +134,8 @@ def test_testpmd_generates_and_io_forwards_over_memif(t):
     for end in (0, 1):
         assert gen.counter(end, "RX-packets") > 90_000
         assert gen.counter(end, "RX-errors") == 0
-    for process in (gen.process, io.process):
-        process.kill()
-        process.wait()
+    for peer in (gen, io):
+        peer.kill()
     for name in path:
         wait_for(lambda port=name: node.get("port", port)["state"]["link"] == "down", f"{name} has lost its peer")
 
@@ -192,7 +157,6 @@ def test_memif_peer_comes_and_goes(t):
         seen = node.port_stats("m")["rx_frames"]
         peer.command("start")
         wait_for(lambda n=seen: node.port_stats("m")["rx_frames"] > n + 10_000, "frames come in")
-        peer.process.kill()
-        peer.process.wait()
+        peer.kill()
         wait_for(lambda: node.get("port", "m")["state"]["link"] == "down", "its end is noticed")
     a.ping(b.ip4, count=5)
