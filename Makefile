@@ -12,6 +12,7 @@
 #   bench/X.c                            -> bench/X
 #   tests/front/                         -> libfront.a, a vhost-user front end for tests and benchmarks
 #   tests/hostile/, tests/stream/        -> tests/vhost_hostile, tests/vhost_stream, programs of the system tests
+#   tests/lab/X.c                        -> lab/X, static: they run inside guests
 # Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
 
 BUILD   ?= build
@@ -47,8 +48,6 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wvla
 DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DSLUICE_SOURCE_DIR='"$(CURDIR)"' \
 	   -DALLOW_EXPERIMENTAL_API
-INCS    := -Iinclude -Idataplane -Ictl
-DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
 INCS    := -Iinclude -Idataplane -Ictl -Itests/front
 # Position-independent as an executable is: thread-local words (DPDK's lcore, liburcu's state) are then one load away, not a call.
 HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ftls-model=initial-exec
@@ -73,6 +72,7 @@ cli_src    := $(filter-out ctl/cli/main.c,$(wildcard ctl/cli/*.c))
 test_src   := $(wildcard tests/unit/test_*.c)
 bench_src  := $(wildcard bench/*.c)
 front_src  := $(wildcard tests/front/*.c)
+lab_src    := $(wildcard tests/lab/*.c)
 
 obj         = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 dp_lib     := $(BUILD)/libdataplane.a
@@ -87,11 +87,13 @@ front_lib  := $(BUILD)/libfront.a
 tools_src  := $(wildcard tests/hostile/*.c tests/stream/*.c)
 test_tools := $(BUILD)/tests/vhost_hostile $(BUILD)/tests/vhost_stream
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
+lab_progs  := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(lab_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
 man_pages  := $(patsubst ctl/cli/man/%.scd.in,$(BUILD)/man/%,$(wildcard ctl/cli/man/*.scd.in))
 
 .PHONY: all man help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
+.PHONY: all help deps dev-deps build check-deps test unit system lab demo bench lint format format-check asan tsan fuzz install clean
 .DEFAULT_GOAL := all
 
 all: check-deps $(binaries) $(client) $(man_pages)
@@ -180,6 +182,11 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(front_lib) $(dp_lib)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$(BUILD)/lab/%: tests/lab/%.c Makefile
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -static -s $(WARN) -D_GNU_SOURCE -o $@ $<
+
 $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -191,7 +198,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev
-apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev
+apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static
 apt_man   := scdoc
 apt_test  += man-db groff-base bash
 apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
@@ -214,18 +221,28 @@ build: deps ## install what is missing and build everything
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
+# Guests need a kernel from Debian's mirror. Without one their tests are skipped, and say so; the others are none the worse.
+want_lab = +$(Q)$(MAKE) --no-print-directory lab || echo 'No guests: their tests will be skipped.'
+
 test: build ## install what is missing, build, and run every test
+	$(want_lab)
 	$(Q)tests/run.py --build $(BUILD)
 
 unit: all $(unit_tests) ## unit tests only
 	$(Q)tests/run.py --build $(BUILD) --only unit
 
 system: all $(test_tools) ## system tests only (root: they make namespaces)
+system: all ## system tests only (root: they make namespaces)
+	$(want_lab)
 	$(Q)tests/run.py --build $(BUILD) --only system
+
+lab: $(lab_progs) ## fetch and unpack the kernel that guests boot, make their initramfs (tests/lab/image.py)
+	$(Q)tests/lab/image.py --out $(BUILD)/lab
 
 asan: ## unit and system tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SAN=address,undefined CFLAGS='-O1 -g' build
-	$(Q)SLUICE_TEST_SLOW=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	$(want_lab)
+	$(Q)SLUICE_TEST_SLOW=1 SLUICE_LAB=$(abspath $(BUILD)/lab) ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.py --build $(BUILD)/asan
 
 tsan: ## the unit tests that have threads, under ThreadSanitizer
@@ -260,12 +277,9 @@ bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; tex
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h bench/*.h)
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/front/*.h bench/*.h)
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src) $(tools_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
+c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) \
+	$(bench_src) $(front_src) $(tools_src) $(lab_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(h_files)
