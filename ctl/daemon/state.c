@@ -196,7 +196,7 @@ static int check_empty(struct state *s, bool *empty)
 
 	if (ret == 0)
 		ret = query_int(s, "PRAGMA page_size", &page_size);
-	*empty = bytes == 0 || (pages == 1 && bytes == page_size);
+	*empty = bytes == 0 || (pages == 1 && bytes == page_size && !sqlite3_db_readonly(s->db, "main"));
 	return ret;
 }
 
@@ -222,7 +222,8 @@ static int find_out(struct state *s, enum finding *finding)
 		*finding = FOREIGN;
 	else if (version > USER_VERSION)
 		*finding = FUTURE;
-	else if (version != USER_VERSION || !ours)
+	/* Read-only by its header: it could be opened for writing. */
+	else if (version != USER_VERSION || !ours || sqlite3_db_readonly(s->db, "main"))
 		*finding = DAMAGED;
 	else
 		*finding = FINE;
