@@ -59,7 +59,7 @@ static int check_needs(struct checking *c)
 		const struct change *gone = t->list[i];
 
 		/* Whoever needs it and is changed has been asked above. */
-		if (!gone->after && gone->before->refs > gone->released)
+		if (!gone->after && gone->before && gone->before->refs > gone->released)
 			c->ret = txn_fail(c->err, -EBUSY, gone->index, "in-use", NULL,
 					  "move or delete what needs it first, or in the same apply", "%s %s: in use by %u others",
 					  gone->type->name, gone->name, gone->before->refs - gone->released);
