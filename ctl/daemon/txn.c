@@ -200,9 +200,10 @@ static int make_ops(struct txn *t)
 	for (size_t i = 0; i < t->n_plan; i++)
 		add_ops(t, &t->plan[i]);
 	for (size_t i = 0; i < t->n_ops; i++) {
-		struct object *after = t->op_change[i]->after;
+		const struct change *c = t->op_change[i];
+		struct object *after = c ? c->after : NULL;
 
-		if (t->ops[i].kind != ENGINE_ADD || after->fault)
+		if (t->ops[i].kind != ENGINE_ADD || !after || after->fault)
 			continue;
 		after->fault = calloc(1, sizeof(*after->fault));
 		if (!after->fault)
@@ -213,7 +214,9 @@ static int make_ops(struct txn *t)
 
 static int fail_engine(struct txn *t, int ret, const struct engine_error *bad, struct txn_error *err)
 {
-	err->index = bad->op < t->n_ops ? t->op_change[bad->op]->index : TXN_NO_INDEX;
+	const struct change *c = bad->op < t->n_ops ? t->op_change[bad->op] : NULL;
+
+	err->index = c ? c->index : TXN_NO_INDEX;
 	err->fault = bad->fault;
 	return ret;
 }
@@ -285,10 +288,11 @@ static void take_results(struct txn *t)
 			c->after->made = c->before && !c->anew ? c->before->made : 0;
 	}
 	for (size_t i = 0; i < t->n_ops; i++) {
-		struct object *after = t->op_change[i]->after;
+		const struct change *c = t->op_change[i];
+		struct object *after = c ? c->after : NULL;
 		const struct engine_op *op = &t->ops[i];
 
-		if (!after || (op->kind == ENGINE_DEL && t->op_change[i]->anew))
+		if (!after || (op->kind == ENGINE_DEL && c->anew))
 			continue;
 		if (op->kind == ENGINE_DEL)
 			after->made &= ~(1u << op->engine);

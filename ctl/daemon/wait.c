@@ -123,9 +123,10 @@ void wait_run(struct ctl *ctl, uint64_t now_us)
 
 void wait_fini(struct ctl *ctl)
 {
-	while (ctl->waits.list) {
-		rpc_release(&ctl->waits.list->hold);
-		wait_free(ctl->waits.list);
+	for (struct wait *w = ctl->waits.list, *next; w; w = next) {
+		next = w->next;
+		rpc_release(&w->hold);
+		wait_free(w);
 	}
 }
 
