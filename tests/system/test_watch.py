@@ -165,19 +165,20 @@ def test_the_whole_node_in_one_apply(t):
 
 def test_two_watchers_one_slow(t):
     """One reads and misses nothing. One does not: his part is kept within bounds, then he hears once of what he missed, and goes on."""
-    grows_kib = 1024 * count_memory()
+    grows_kib = 4096 * count_memory()
     node = t.node()
     slow, fast = node.connect("slow"), node.connect("fast")
     for watcher in (slow, fast):
         watcher.call("watch", {"events": ["object"], "snapshot": False})
-    rounds, each, rss = 50, 1000, {}
+    rounds, each, rss = 80, 1000, {}
     for i in range(rounds):
         node.apply(*(change("vlan", str(v), name=f"r{i}") if i else add("vlan", str(v)) for v in range(1, each + 1)))
         for v in range(1, each + 1):
             event = fast.event()
             assert event["name"] == str(v) and event["generation"] == i + 1, event
         rss[i] = _rss_kib(node)
-    # There has long been no room for more (250 kB a round), so more does not come; until then the state's cache grows too.
+    # There has long been no room for more. Kept, the second half would be 10 MB (250 kB a round); what is seen is a step of the state's
+    # write-ahead log, 2.5 MB once, sooner or later.
     assert rss[rounds - 1] - rss[rounds // 2] < grows_kib, rss
     read = 0
     while (event := slow.event())["type"] != "resync":
