@@ -4,11 +4,15 @@
 #
 # One directory is one part; a part's sources are found by wildcard, so adding a file is adding a file.
 #   dataplane/ (and its subdirectories)  -> libdataplane.a
+#   bpf/X.bpf.c                          -> X.skel.h, the program as a C header;  bpf/*.c -> libengine.a
 #   ctl/schema/, ctl/daemon/ without main.c -> libctl.a   main.c -> sluiced
 #   ctl/client/                          -> libsluice.a, libsluice.so
 #   ctl/cli/ without main.c              -> libcli.a   main.c -> sluicectl
 #   ctl/cli/man/X.scd.in                 -> man/X
 #   tests/unit/test_X.c                  -> tests/test_X, linked with all of them and cmocka
+#   ctl/cli/, ctl/client/                -> sluicectl
+#   tests/unit/test_X.c                  -> tests/test_X, linked with all libraries and cmocka
+#   tests/tools/X.c                      -> tests/tools/X
 #   bench/X.c                            -> bench/X
 #   tests/front/                         -> libfront.a, a vhost-user front end for tests and benchmarks
 #   tests/hostile/, tests/stream/        -> tests/vhost_hostile, tests/vhost_stream, programs of the system tests
@@ -33,7 +37,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # ---- flags -------------------------------------------------------------------------------------------------------------
 
-pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3 libcap-ng
+pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3 libcap-ng libbpf
 have_pkgs := $(shell pkg-config --exists $(pkgs) 2>/dev/null && echo yes)
 ifeq ($(have_pkgs),yes)
 # DPDK's headers are not ours to warn about.
@@ -49,6 +53,8 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DSLUICE_SOURCE_DIR='"$(CURDIR)"' \
 	   -DALLOW_EXPERIMENTAL_API
 INCS    := -Iinclude -Idataplane -Ictl -Itests/front
+DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
+INCS    := -Iinclude -Idataplane -Ictl -Ibpf -I$(BUILD)/bpf
 # Position-independent as an executable is: thread-local words (DPDK's lcore, liburcu's state) are then one load away, not a call.
 HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ftls-model=initial-exec
 ifneq ($(SAN),)
@@ -57,6 +63,7 @@ endif
 ALL_CFLAGS = -std=gnu11 $(pkg_cflags) $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) $(DEFS) $(INCS)
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now
 LIBS    := $(pkg_libs) -lpthread -ldl -lm
+engine_libs := -lbpf -lelf -lz
 
 ifeq ($(V),0)
 Q := @
@@ -66,10 +73,13 @@ endif
 # ---- what is built -----------------------------------------------------------------------------------------------------
 
 dp_src     := $(wildcard dataplane/*.c dataplane/*/*.c)
+bpf_prog   := $(wildcard bpf/*.bpf.c)
+bpf_src    := $(filter-out $(bpf_prog),$(wildcard bpf/*.c))
 ctl_src    := $(filter-out ctl/daemon/main.c,$(wildcard ctl/daemon/*.c ctl/schema/*.c))
 client_src := $(wildcard ctl/client/*.c)
 cli_src    := $(filter-out ctl/cli/main.c,$(wildcard ctl/cli/*.c))
 test_src   := $(wildcard tests/unit/test_*.c)
+tool_src   := $(wildcard tests/tools/*.c)
 bench_src  := $(wildcard bench/*.c)
 front_src  := $(wildcard tests/front/*.c)
 lab_src    := $(wildcard tests/lab/*.c)
@@ -86,6 +96,9 @@ sluice_so  := $(BUILD)/libsluice.so.1
 front_lib  := $(BUILD)/libfront.a
 tools_src  := $(wildcard tests/hostile/*.c tests/stream/*.c)
 test_tools := $(BUILD)/tests/vhost_hostile $(BUILD)/tests/vhost_stream
+bpf_lib    := $(BUILD)/libengine.a
+skeletons  := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(bpf_prog))
+tools      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tool_src))
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 lab_progs  := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(lab_src))
 binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
@@ -97,6 +110,7 @@ man_pages  := $(patsubst ctl/cli/man/%.scd.in,$(BUILD)/man/%,$(wildcard ctl/cli/
 .DEFAULT_GOAL := all
 
 all: check-deps $(binaries) $(client) $(man_pages)
+all: check-deps $(binaries) $(bpf_lib)
 
 help: ## print this list
 	@echo 'Targets:'
@@ -113,6 +127,7 @@ $(ctl_lib): $(call obj,$(ctl_src))
 $(cli_lib): $(call obj,$(cli_src))
 $(sluice_a): $(call obj,$(client_src))
 $(front_lib): $(call obj,$(front_src))
+$(bpf_lib): $(call obj,$(bpf_src))
 %.a:
 	$(call say,AR,$@)
 	@mkdir -p $(@D)
@@ -164,7 +179,30 @@ $(BUILD)/man/%: ctl/cli/man/%.scd.in $(BUILD)/mangen
 
 man: check-deps $(man_pages) ## manual pages, into BUILD/man
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib)
+# Kernel programs: compiled by clang whatever CC is, for the kernel's machine whatever ours is; with BTF, which needs -g.
+BPF_CLANG  ?= clang
+BPFTOOL    ?= bpftool
+bpf_cflags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Iinclude -idirafter /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(BPF_CLANG) $(bpf_cflags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
+
+# The skeletons are read by bpf/*.c alone.
+$(call obj,$(bpf_src)): | $(skeletons)
+-include $(patsubst %.skel.h,%.bpf.d,$(skeletons))
+
+$(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o $(bpf_lib)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(engine_libs)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
@@ -197,11 +235,11 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
-apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev
-apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static
+apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev clang bpftool
+apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf
 apt_man   := scdoc
 apt_test  += man-db groff-base bash
-apt_dev   := clang clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
+apt_dev   := clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
@@ -218,6 +256,7 @@ dev-deps: deps ## and those that lint, the sanitizers and the comparison with Op
 # What needs packages runs make again, so that pkg-config is asked after they are there.
 build: deps ## install what is missing and build everything
 	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(test_tools) $(benches)
+	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(tools) $(benches)
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
@@ -234,6 +273,7 @@ unit: all $(unit_tests) ## unit tests only
 system: all $(test_tools) ## system tests only (root: they make namespaces)
 system: all ## system tests only (root: they make namespaces)
 	$(want_lab)
+system: all $(tools) ## system tests only (root: they make namespaces)
 	$(Q)tests/run.py --build $(BUILD) --only system
 
 lab: $(lab_progs) ## fetch and unpack the kernel that guests boot, make their initramfs (tests/lab/image.py)
@@ -280,12 +320,14 @@ bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; tex
 c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) \
 	$(bench_src) $(front_src) $(tools_src) $(lab_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
+c_files := $(dp_src) $(bpf_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(tool_src) $(bench_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h bpf/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
-	$(Q)clang-format -i $(c_files) $(h_files)
+	$(Q)clang-format -i $(c_files) $(bpf_prog) $(h_files)
 
 format-check: | dev-deps
-	$(Q)clang-format --dry-run -Werror $(c_files) $(h_files)
+	$(Q)clang-format --dry-run -Werror $(c_files) $(bpf_prog) $(h_files)
 
 lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy, cppcheck, layout
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/lint-gcc CC=gcc all objects
@@ -294,6 +336,7 @@ lint: dev-deps format-check ## gcc and clang with warnings as errors, clang-tidy
 	$(Q)printf '%s\n' $(c_files) | xargs -P 2 -I{} sh -c 'eval clang-tidy --quiet {} -- $$TIDY_FLAGS 2>/dev/null'
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Itests/front $(filter-out tests/%,$(c_files))
+		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Ibpf $(filter-out tests/%,$(c_files))
 	@echo lint: clean
 
 # In the environment, and read by eval, for the strings among the definitions.

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Open and take over, close, clean up. */
+#include "inside.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+/* --- who we are ----------------------------------------------------------------------------------------------------------------- */
+
+/* FNV-1a: the same directory is the same engine, before and after a restart, even if somebody removed what was in it. */
+static uint64_t hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3ull;
+	return h;
+}
+
+static int name_engine(struct engine *e, const char *dir)
+{
+	if (dir[0] != '/' || strlen(dir) >= sizeof(e->dir))
+		return -EINVAL;
+	snprintf(e->dir, sizeof(e->dir), "%s", dir);
+	while (strlen(e->dir) > 1 && e->dir[strlen(e->dir) - 1] == '/')
+		e->dir[strlen(e->dir) - 1] = '\0';
+	e->id = hash(e->dir);
+	snprintf(e->stem, sizeof(e->stem), "slc%04x", (unsigned)(e->id & 0xffff));
+	return 0;
+}
+
+/* --- taking over ---------------------------------------------------------------------------------------------------------------- */
+
+/* The index that a host end's name ends with; 0 if it has none that can be used. */
+static uint32_t index_of(const struct engine *e, const char *ifname)
+{
+	size_t n = strlen(e->stem);
+	unsigned long idx;
+
+	if (strncmp(ifname, e->stem, n) != 0 || ifname[n] != '.')
+		return 0;
+	idx = strtoul(ifname + n + 1, NULL, 10);
+	return idx >= SLC_K_FIRST && idx < SLC_K_PORTS ? idx : 0;
+}
+
+static void found_link(void *arg, const struct veth_link *link)
+{
+	struct engine *e = arg;
+	const char *name = port_of_alias(e, link->alias);
+	uint32_t idx = index_of(e, link->ifname);
+	struct port *p;
+
+	if (!name || !name[0] || !idx)
+		return;
+	p = e->ports[idx];
+	if (!p) {
+		p = e->ports[idx] = calloc(1, sizeof(*p));
+		if (!p)
+			return;
+		p->idx = idx;
+		p->orphan = true;
+		snprintf(p->rec.conf.name, sizeof(p->rec.conf.name), "%s", name);
+	}
+	p->ifindex = link->ifindex;
+	p->peer = link->peer;
+	p->host_up = link->up;
+	snprintf(p->host_ifname, sizeof(p->host_ifname), "%s", link->ifname);
+}
+
+static int adopt_port(struct engine *e, struct port *p, struct engine_error *err)
+{
+	struct veth_link link;
+	int r;
+
+	if (p->orphan)
+		return 0;
+	p->adopted = true;
+	p->shaped_in = p->rec.conf.in.bps != 0;
+	if (!p->ifindex) {
+		engine_log(e, LOG_NOTICE, "port %s was lost while nobody looked", p->rec.conf.name);
+		p->ifindex = maps_conf(e, p->idx)->ifindex;
+		port_lost(e, p);
+		return 0;
+	}
+	p->shaped_out = p->rec.conf.out.bps != 0;
+	r = tc_attach(e, p->ifindex, PROG_PORT_IN);
+	if (r < 0)
+		return engine_fail_nl(err, r, NULL, NULL, "port %s: program", p->rec.conf.name);
+	/* The link may have changed unseen. */
+	if (veth_link(e, p->ifindex, &link) == 0)
+		e->ports_map[p->idx].link_up = link.up && link.lower_up;
+	return 0;
+}
+
+static int adopt_trunk(struct engine *e, struct engine_error *err)
+{
+	const struct slc_k_conf *trunk = maps_conf(e, SLC_K_TRUNK);
+	struct veth_link link;
+	int r;
+
+	if (!e->node->trunk_ifindex)
+		return 0;
+	if (veth_link(e, e->node->trunk_ifindex, &link) < 0) {
+		maps_ifs_del(e, e->node->trunk_ifindex);
+		e->node->trunk_ifindex = 0;
+		e->ports_map[SLC_K_TRUNK].link_up = e->ports_map[SLC_K_HOST].link_up = 0;
+		return 0;
+	}
+	snprintf(e->trunk.ifname, sizeof(e->trunk.ifname), "%s", link.ifname);
+	e->trunk.vlan = trunk->vlan;
+	e->trunk.mtu = trunk->mtu == link.mtu ? 0 : trunk->mtu;
+	e->trunk.down = trunk->flags & SLC_K_DOWN;
+	memcpy(e->trunk_mac, link.mac, 6);
+	e->trunk_mtu = link.mtu;
+	if ((r = tc_attach(e, link.ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, link.ifindex, PROG_TRUNK_OUT)) < 0)
+		return engine_fail_nl(err, r, NULL, NULL, "trunk %s: program", link.ifname);
+	return 0;
+}
+
+static int adopt_shaper(struct engine *e, struct engine_error *err)
+{
+	char name[IFNAMSIZ];
+	int r;
+
+	snprintf(name, sizeof(name), "%s.q", e->stem);
+	e->shaper.near = if_nametoindex(name);
+	snprintf(name, sizeof(name), "%s.r", e->stem);
+	e->shaper.far = if_nametoindex(name);
+	if (!e->shaper.near)
+		return 0;
+	e->node->shaper_ifindex = e->shaper.near;
+	if ((r = maps_ifs_set(e, e->shaper.far, SLC_K_NOBODY)) < 0 || (r = tc_attach(e, e->shaper.far, PROG_SHAPER_IN)) < 0)
+		return engine_fail_nl(err, r, NULL, NULL, "shaper %s: program", name);
+	return 0;
+}
+
+static int adopt(struct engine *e, struct engine_error *err)
+{
+	uint32_t idx = 0;
+	int r;
+
+	for (bool more = maps_record_next(e, true, &idx); more; more = maps_record_next(e, false, &idx)) {
+		struct port *p = calloc(1, sizeof(*p));
+
+		if (!p)
+			return engine_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		if (idx < SLC_K_FIRST || idx >= SLC_K_PORTS || maps_record_get(e, idx, &p->rec) < 0) {
+			free(p);
+			continue;
+		}
+		p->idx = idx;
+		e->ports[idx] = p;
+	}
+	r = veth_each(&e->nl, found_link, e);
+	if (r < 0)
+		return engine_fail_nl(err, r, &e->nl, NULL, "links");
+	/* What is behind frames comes first: a frame that a new program sends must find new programs there. */
+	if ((r = adopt_shaper(e, err)) < 0 || (r = adopt_trunk(e, err)) < 0)
+		return r;
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
+		if (e->ports[i] && (r = adopt_port(e, e->ports[i], err)) < 0)
+			return r;
+	}
+	port_share(e);
+	return 0;
+}
+
+/* --- open, close ---------------------------------------------------------------------------------------------------------------- */
+
+int engine_open(struct engine **engine, const struct engine_config *config, struct engine_error *err)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	bool fresh;
+	int r;
+
+	if (err)
+		memset(err, 0, sizeof(*err));
+	if (!e)
+		return engine_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	e->config = *config;
+	e->epoll_fd = e->timer_fd = e->announce_fd = e->nl.fd = e->events.fd = -1;
+	r = name_engine(e, config->bpf_dir ? config->bpf_dir : ENGINE_BPF_DIR);
+	if (r < 0) {
+		free(e);
+		return engine_fail(err, r, "invalid", "bpf_dir", "an absolute path under 200 bytes", "bpf_dir %s", config->bpf_dir);
+	}
+	if ((r = nl_open(&e->nl, 0)) < 0) {
+		engine_fail_nl(err, r, NULL, NULL, "netlink");
+		goto close;
+	}
+	r = maps_open(e, &fresh, err);
+	if (r < 0)
+		goto close;
+	/* Listening begins before looking: what happens in between is heard. */
+	r = events_open(e);
+	if (r < 0) {
+		engine_fail_nl(err, r, NULL, NULL, "netlink events");
+		goto close;
+	}
+	r = adopt(e, err);
+	if (r < 0)
+		goto close;
+	r = maps_pin_progs(e);
+	if (r < 0) {
+		engine_fail_nl(err, r, NULL, "bpf_dir", "pinning programs under %s", e->dir);
+		goto close;
+	}
+	*engine = e;
+	return 0;
+
+close:
+	engine_close(e);
+	return r;
+}
+
+void engine_close(struct engine *e)
+{
+	if (!e)
+		return;
+	for (unsigned i = 0; i < SLC_K_PORTS; i++)
+		free(e->ports[i]);
+	events_close(e);
+	maps_close(e);
+	nl_close(&e->nl);
+	if (e->announce_fd >= 0)
+		close(e->announce_fd);
+	free(e);
+}
+
+/* --- clean up ------------------------------------------------------------------------------------------------------------------- */
+
+struct cleanup {
+	struct engine e; /* name and netlink alone */
+	uint32_t *ifindexes;
+	unsigned n, room;
+};
+
+static void ours(void *arg, const struct veth_link *link)
+{
+	struct cleanup *c = arg;
+
+	if (!port_of_alias(&c->e, link->alias))
+		return;
+	if (c->n == c->room) {
+		unsigned room = c->room ? c->room * 2 : 64;
+		uint32_t *more = realloc(c->ifindexes, room * sizeof(more[0]));
+
+		if (!more)
+			return;
+		c->ifindexes = more;
+		c->room = room;
+	}
+	c->ifindexes[c->n++] = link->ifindex;
+}
+
+static void detach_trunk(struct cleanup *c)
+{
+	char path[256];
+	uint32_t zero = 0, len = sizeof(struct bpf_map_info);
+	struct bpf_map_info info = {0};
+	struct slc_k_node *node;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/slc_node", c->e.dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	/* Of whatever layout it is: the trunk's place is the same in all. */
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.value_size >= 12) {
+		node = calloc(1, info.value_size);
+		if (node && bpf_map_lookup_elem(fd, &zero, node) == 0 && node->trunk_ifindex)
+			tc_detach_all(&c->e.nl, node->trunk_ifindex);
+		free(node);
+	}
+	close(fd);
+}
+
+static int remove_pins(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *d;
+	int r;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((d = readdir(dir))) {
+		if (strncmp(d->d_name, "slc_", 4) == 0)
+			unlinkat(dirfd(dir), d->d_name, 0);
+	}
+	closedir(dir);
+	r = rmdir(path) < 0 ? -errno : 0;
+	return r == -ENOTEMPTY ? 0 : r;
+}
+
+int engine_cleanup(const char *bpf_dir)
+{
+	struct cleanup *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	r = name_engine(&c->e, bpf_dir ? bpf_dir : ENGINE_BPF_DIR);
+	if (r == 0)
+		r = nl_open(&c->e.nl, 0);
+	if (r < 0)
+		goto out;
+	detach_trunk(c);
+	r = veth_each(&c->e.nl, ours, c);
+	if (c->n)
+		veth_unmake_all(&c->e, c->ifindexes, c->n);
+	nl_close(&c->e.nl);
+	if (r == 0)
+		r = remove_pins(c->e.dir);
+out:
+	free(c->ifindexes);
+	free(c);
+	return r;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens by itself: links come and go, learned addresses age. */
+#include "inside.h"
+
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+
+#define TEND_S 10
+
+static void tell(struct engine *e, const struct port *p, enum engine_event event)
+{
+	if (e->config.event)
+		e->config.event(e->config.event_arg, p->rec.conf.name, event);
+}
+
+static struct port *by_ifindex(struct engine *e, uint32_t ifindex)
+{
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
+		if (e->ports[i] && e->ports[i]->ifindex == ifindex)
+			return e->ports[i];
+	}
+	return NULL;
+}
+
+/* The trunk changed its state, its MTU or its address, or came back under its name. */
+static void trunk_link(struct engine *e, const struct veth_link *link)
+{
+	struct engine_trunk_conf conf = e->trunk;
+
+	if (link->ifindex != e->node->trunk_ifindex) {
+		if (maps_ifs_set(e, link->ifindex, SLC_K_TRUNK) < 0 || tc_attach(e, link->ifindex, PROG_TRUNK_IN) < 0 ||
+		    tc_attach(e, link->ifindex, PROG_TRUNK_OUT) < 0)
+			return;
+		engine_log(e, LOG_NOTICE, "trunk %s is back", link->ifname);
+	} else if (memcmp(link->mac, e->trunk_mac, 6) == 0 && link->mtu == e->trunk_mtu) {
+		e->ports_map[SLC_K_TRUNK].link_up = link->lower_up && link->up;
+		return;
+	}
+	trunk_publish(e, &conf, link);
+}
+
+void events_link(struct engine *e, const struct veth_link *link)
+{
+	struct port *p;
+	uint32_t up = link->up && link->lower_up;
+
+	if (e->trunk.ifname[0] && strcmp(link->ifname, e->trunk.ifname) == 0) {
+		trunk_link(e, link);
+		return;
+	}
+	p = by_ifindex(e, link->ifindex);
+	if (!p)
+		return;
+	p->host_up = link->up;
+	if (e->ports_map[p->idx].link_up == up)
+		return;
+	e->ports_map[p->idx].link_up = up;
+	tell(e, p, up ? ENGINE_LINK_UP : ENGINE_LINK_DOWN);
+}
+
+static void link_gone(struct engine *e, uint32_t ifindex)
+{
+	struct port *p = by_ifindex(e, ifindex);
+
+	if (p) {
+		engine_log(e, LOG_NOTICE, "port %s is lost: its netdev is gone", p->rec.conf.name);
+		if (p->orphan)
+			p->ifindex = 0;
+		else
+			port_lost(e, p);
+		tell(e, p, ENGINE_LOST);
+	} else if (e->node->trunk_ifindex && ifindex == e->node->trunk_ifindex) {
+		struct slc_k_conf k = *maps_conf(e, SLC_K_TRUNK);
+
+		engine_log(e, LOG_WARNING, "trunk %s is gone", e->trunk.ifname);
+		maps_ifs_del(e, ifindex);
+		k.ifindex = 0;
+		maps_conf_set(e, SLC_K_TRUNK, &k);
+		e->node->trunk_ifindex = 0;
+		e->ports_map[SLC_K_TRUNK].link_up = e->ports_map[SLC_K_HOST].link_up = 0;
+	}
+}
+
+static void hear_link(void *arg, const struct nlmsghdr *msg)
+{
+	struct engine *e = arg;
+	struct veth_link link;
+
+	if (msg->nlmsg_type == RTM_DELLINK && ((const struct ifinfomsg *)NLMSG_DATA(msg))->ifi_family == AF_UNSPEC)
+		link_gone(e, ((const struct ifinfomsg *)NLMSG_DATA(msg))->ifi_index);
+	if (msg->nlmsg_type != RTM_NEWLINK)
+		return;
+	veth_parse(msg, &link);
+	/* What is told is what was; a host end that we have just brought up is told to be down. Ask how it is. */
+	if (by_ifindex(e, link.ifindex) && veth_link(e, link.ifindex, &link) < 0)
+		return;
+	events_link(e, &link);
+}
+
+static void seen(void *arg, const struct veth_link *link)
+{
+	events_link(arg, link);
+}
+
+/* Messages were lost: ask for everything. */
+static void look_again(struct engine *e)
+{
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
+		char name[IFNAMSIZ];
+
+		if (e->ports[i] && e->ports[i]->ifindex && !if_indextoname(e->ports[i]->ifindex, name))
+			link_gone(e, e->ports[i]->ifindex);
+	}
+	veth_each(&e->nl, seen, e);
+}
+
+/* --- ageing ----------------------------------------------------------------------------------------------------------------------- */
+
+struct ageing {
+	struct engine *e;
+	uint32_t now;
+};
+
+static bool age_one(void *arg, const struct slc_k_mac *key, uint64_t at)
+{
+	struct ageing *a = arg;
+	uint32_t aging = a->e->vlans_map[key->vlan % SLC_K_VLANS].aging_s;
+
+	if (!SLC_K_AT_STATIC(at) && a->now - SLC_K_AT_HEARD(at) > (aging ? aging : a->e->node->aging_s))
+		maps_fdb_forget(a->e, key);
+	return true;
+}
+
+static void tend(struct engine *e)
+{
+	struct ageing a = {.e = e};
+	struct timespec ts;
+	uint64_t times;
+
+	if (read(e->timer_fd, &times, sizeof(times)) != sizeof(times))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	a.now = ts.tv_sec;
+	maps_fdb_each(e, age_one, &a);
+}
+
+/* --- the descriptor ---------------------------------------------------------------------------------------------------------------- */
+
+static int watch(struct engine *e, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int events_open(struct engine *e)
+{
+	struct itimerspec each = {{TEND_S, 0}, {TEND_S, 0}};
+	int r = nl_open(&e->events, RTMGRP_LINK);
+
+	if (r < 0)
+		return r;
+	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (e->epoll_fd < 0 || e->timer_fd < 0)
+		return -errno;
+	timerfd_settime(e->timer_fd, 0, &each, NULL);
+	r = watch(e, e->events.fd);
+	return r < 0 ? r : watch(e, e->timer_fd);
+}
+
+void events_close(struct engine *e)
+{
+	nl_close(&e->events);
+	if (e->timer_fd >= 0)
+		close(e->timer_fd);
+	if (e->epoll_fd >= 0)
+		close(e->epoll_fd);
+}
+
+int engine_fd(struct engine *e)
+{
+	return e->epoll_fd;
+}
+
+void engine_dispatch(struct engine *e)
+{
+	if (nl_hear(&e->events, hear_link, e) == -ENOBUFS)
+		look_again(e);
+	tend(e);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* State and counters, read while frames pass. */
+#include "inside.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Index of a port by name, the two that are no container's too. */
+static int index_by_name(struct engine *e, const char *name, struct port **p)
+{
+	*p = NULL;
+	if (strcmp(name, TRUNK_NAME) == 0)
+		return SLC_K_TRUNK;
+	if (strcmp(name, HOST_NAME) == 0)
+		return SLC_K_HOST;
+	*p = port_find(e, name);
+	return *p ? (int)(*p)->idx : -ENOENT;
+}
+
+struct count_macs {
+	uint32_t idx, n;
+};
+
+static bool count_mac(void *arg, const struct slc_k_mac *key, uint64_t at)
+{
+	struct count_macs *c = arg;
+
+	c->n += SLC_K_AT_PORT(at) == c->idx;
+	return true;
+}
+
+int engine_port_state(struct engine *e, const char *name, struct engine_port_state *out)
+{
+	const struct slc_k_conf *k;
+	struct port *p;
+	int idx = index_by_name(e, name, &p);
+	struct count_macs c = {.idx = idx};
+
+	if (idx < 0)
+		return idx;
+	memset(out, 0, sizeof(*out));
+	k = maps_conf(e, idx);
+	out->link_up = e->ports_map[idx].link_up && !(k->flags & SLC_K_DOWN) && k->ifindex;
+	out->mtu = k->mtu;
+	out->ifindex = p ? p->ifindex : k->ifindex;
+	if (p) {
+		out->lost = !p->ifindex;
+		out->orphan = p->orphan;
+		out->peer_ifindex = p->peer;
+		snprintf(out->host_ifname, sizeof(out->host_ifname), "%s", p->host_ifname);
+	} else {
+		snprintf(out->host_ifname, sizeof(out->host_ifname), "%s", e->trunk.ifname);
+	}
+	maps_fdb_each(e, count_mac, &c);
+	out->macs = c.n;
+	return 0;
+}
+
+int engine_port_stats(struct engine *e, const char *name, struct engine_port_stats *out)
+{
+	struct slc_k_count c;
+	uint64_t in, sent;
+	struct port *p;
+	int idx = index_by_name(e, name, &p), r;
+
+	if (idx < 0)
+		return idx;
+	r = maps_count(e, idx, &c);
+	if (r < 0)
+		return r;
+	*out = (struct engine_port_stats){
+		.rx_frames = c.rx_frames,
+		.rx_bytes = c.rx_bytes,
+		.tx_frames = c.tx_frames,
+		.tx_bytes = c.tx_bytes,
+		.flooded = c.flooded,
+		.learn_refused = c.learn_refused,
+		.moved = c.moved,
+		.answered = c.answered,
+	};
+	memcpy(out->drops, c.drops, sizeof(out->drops));
+	if (!p)
+		return 0;
+	/* The programs count what they hand to a class; what it had no room for did not leave. */
+	in = p->rec.lost_in + shape_in_drops(e, p);
+	sent = p->rec.lost_out + shape_out_drops(e, p);
+	out->drops[SLC_DROP_LIMIT_IN] += in;
+	out->drops[SLC_DROP_LIMIT_OUT] += sent;
+	out->tx_frames -= sent < out->tx_frames ? sent : out->tx_frames;
+	return 0;
+}
+
+const char *engine_port_walk(struct engine *e, unsigned *cursor)
+{
+	for (unsigned i = *cursor < SLC_K_FIRST ? SLC_K_FIRST : *cursor; i < SLC_K_PORTS; i++) {
+		if (e->ports[i]) {
+			*cursor = i + 1;
+			return e->ports[i]->rec.conf.name;
+		}
+	}
+	*cursor = SLC_K_PORTS;
+	return NULL;
+}
+
+const struct engine_port_conf *engine_port_conf(struct engine *e, const char *name)
+{
+	const struct port *p = port_find(e, name);
+
+	return p && !p->orphan ? &p->rec.conf : NULL;
+}
+
+struct fdb_walk {
+	struct engine *e;
+	int vlan, idx;
+	uint32_t now;
+	bool (*each)(void *arg, const struct engine_fdb_entry *entry);
+	void *arg;
+};
+
+static bool walk_one(void *arg, const struct slc_k_mac *key, uint64_t at)
+{
+	struct fdb_walk *w = arg;
+	uint32_t idx = SLC_K_AT_PORT(at);
+	struct engine_fdb_entry entry = {
+		.vlan = key->vlan,
+		.is_static = SLC_K_AT_STATIC(at),
+		.age_s = SLC_K_AT_STATIC(at) ? 0 : w->now - SLC_K_AT_HEARD(at),
+	};
+	const char *name;
+
+	if ((w->vlan >= 0 && key->vlan != w->vlan) || (w->idx >= 0 && idx != (uint32_t)w->idx))
+		return true;
+	/* An entry may outlive its port for a moment. */
+	name = idx == SLC_K_TRUNK		       ? TRUNK_NAME
+	       : idx == SLC_K_HOST		       ? HOST_NAME
+	       : idx < SLC_K_PORTS && w->e->ports[idx] ? w->e->ports[idx]->rec.conf.name
+						       : NULL;
+	if (!name)
+		return true;
+	memcpy(entry.mac, key->mac, 6);
+	snprintf(entry.port, sizeof(entry.port), "%s", name);
+	return w->each(w->arg, &entry);
+}
+
+int engine_fdb_walk(struct engine *e, int vlan, const char *port, bool (*each)(void *arg, const struct engine_fdb_entry *entry),
+		    void *arg)
+{
+	struct fdb_walk w = {.e = e, .vlan = vlan, .idx = -1, .each = each, .arg = arg};
+	struct timespec ts;
+	struct port *p;
+
+	if (port && (w.idx = index_by_name(e, port, &p)) < 0)
+		return w.idx;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	w.now = ts.tv_sec;
+	maps_fdb_each(e, walk_one, &w);
+	return 0;
+}
