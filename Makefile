@@ -205,7 +205,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o $(bpf_lib)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(engine_libs) -lcmocka
 
 $(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(ctl_lib) $(dp_lib)
 	$(call say,LINK,$@)
