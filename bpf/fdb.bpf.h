@@ -63,17 +63,20 @@ static __always_inline bool fdb_insert(const struct slc_k_mac *key, u32 port, u3
 }
 
 /* A frame with this source came in by the port. PASS, or SRC_BOUND. */
-__noinline u32 fdb_hear(const struct slc_k_mac *key, u32 port, u32 limit)
+__noinline u32 fdb_hear(const struct slc_k_mac *where, u32 port, u32 limit)
 {
+	struct slc_k_mac key;
 	struct slc_k_count *c = get_count(port);
 	u32 now = now_s();
 	u64 *at, old;
 
-	if (!c || !key)
+	if (!c || !where)
 		return PASS;
-	at = bpf_map_lookup_elem(&slc_fdb, key);
+	/* A copy: Linux 6.1 takes a key from the stack, and not by an argument. */
+	key = *where;
+	at = bpf_map_lookup_elem(&slc_fdb, &key);
 	if (!at) {
-		c->learn_refused += !fdb_insert(key, port, limit, now);
+		c->learn_refused += !fdb_insert(&key, port, limit, now);
 		return PASS;
 	}
 	old = READ_ONCE(*at);

@@ -161,6 +161,8 @@ static __always_inline void find_upper(struct __sk_buff *skb, u32 l3, const stru
 		u->end = skb->len;
 	if (u->end > skb->len)
 		return;
+		/* Unrolled: clang lays the loop out in a way that Linux 6.1 takes for one without end ("back-edge"). */
+#pragma clang loop unroll(full)
 	for (u32 n = 0; n <= SPOOF_MAX_EXT; n++) {
 		u32 len;
 

@@ -39,6 +39,8 @@ class Engine:
         self.log = os.path.join(test.tmp, f"{name}.log")
         self.process = None
         self.events = []
+        # Ended with the test, and held to a clean end.
+        test.nodes.append(self)
         if start:
             self.start()
 
@@ -59,6 +61,8 @@ class Engine:
         self.process = None
 
     def stop(self):
+        if not self.process:
+            return
         self.process.stdin.close()
         assert self.process.wait(DEADLINE_S) == 0, self.log_text()
         self.process = None

@@ -9,9 +9,9 @@ limit over the whole time; its first second is held to the rate and the burst.
 
 import time
 
-import frames
 from engine import Engine
-from harness import deadline, iperf3, test_frame, wait_for
+from harness import iperf3, test_frame, wait_for
+from measure import own_the_cpu
 
 RATE = 100_000_000
 BURST = RATE / 8 / 100  # bytes: 10 ms
@@ -26,6 +26,7 @@ def wire_share(segment=1448, headers=66):
 
 
 def hold(t, attrs, congestion, to_a):
+    own_the_cpu()
     e = Engine(t)
     a = e.container("a", vlan=100, addr="10.0.0.1/24", **attrs)
     b = e.container("b", vlan=100, addr="10.0.0.2/24")
@@ -71,6 +72,7 @@ def test_out_limit_is_held_by_cubic(t):
 
 def test_both_ends_limited(t):
     """A frame from a limited container to a limited one waits twice, and the lower rate is what comes out."""
+    own_the_cpu()
     e = Engine(t)
     a = e.container("a", vlan=100, addr="10.0.0.1/24", in_bps=2 * RATE)
     b = e.container("b", vlan=100, addr="10.0.0.2/24", out_bps=RATE)
@@ -81,6 +83,7 @@ def test_both_ends_limited(t):
 
 def test_a_low_rate_passes_large_frames(t):
     """10 Mbit/s, whose burst is shorter than one segmentation request: it is late, not refused."""
+    own_the_cpu()
     e = Engine(t)
     a = e.container("a", vlan=100, addr="10.0.0.1/24", in_bps=10_000_000)
     b = e.container("b", vlan=100, addr="10.0.0.2/24")
@@ -91,6 +94,7 @@ def test_a_low_rate_passes_large_frames(t):
 
 def police(t, attrs, limited, reason):
     """Offer more than 1,000 frames a second to a limit of that; what passes is the rate and a burst."""
+    own_the_cpu()
     e = Engine(t)
     a, b = (e.container(n, vlan=100, **(attrs if n == limited else {})) for n in ("a", "b"))
     wire, frame = a.wire(), test_frame(a.mac, dst=b.mac)
@@ -120,6 +124,7 @@ def test_out_pps_is_policed(t):
 
 def test_limits_are_set_and_lifted_under_load(t):
     """A limit set, changed and lifted during a stream takes effect, and the connection lives on."""
+    own_the_cpu()
     e = Engine(t)
     a = e.container("a", vlan=100, addr="10.0.0.1/24")
     b = e.container("b", vlan=100, addr="10.0.0.2/24")

@@ -61,8 +61,7 @@ static void es_open(void)
 	es_skel = engine_bpf__open();
 	if (!es_skel)
 		abort();
-	bpf_object__for_each_map (map, es_skel->obj)
-		bpf_map__set_pin_path(map, NULL);
+	bpf_object__for_each_map(map, es_skel->obj) bpf_map__set_pin_path(map, NULL);
 	if (engine_bpf__load(es_skel) < 0 || bpf_map_update_elem(bpf_map__fd(es_skel->maps.slc_ifs), &ifindex, &port, BPF_ANY) < 0)
 		abort();
 	/* A trunk port: it carries every VLAN, 0 too. */
