@@ -82,7 +82,7 @@ static int collapse_port(struct engine_txn *t, const struct engine_op *op, size_
 	if (op->type == ENGINE_PORT_SET && !ch->want)
 		return engine_fail(t->err, -ENOENT, "no-such-object", NULL, NULL, "port %s: there is none", conf.name);
 	if (op->type == ENGINE_PORT_ADD && ch->want && !(ch->old && (ch->old->adopted || ch->old->orphan)) &&
-	    memcmp(&ch->conf, &conf, sizeof(conf)) != 0)
+	    memcmp((const void *)&ch->conf, (const void *)&conf, sizeof(conf)) != 0)
 		return engine_fail(t->err, -EEXIST, "exists", NULL, "use set", "port %s: it is there, and differs", conf.name);
 	ch->want = true;
 	ch->conf = conf;
@@ -414,7 +414,7 @@ static void commit_same(struct engine *e, struct change *ch)
 	maps_record_put(e, p->idx, &p->rec);
 	veth_up(e, p);
 	if (orphan || !old.has_mac || memcmp(old.mac, ch->conf.mac, 6) != 0 ||
-	    memcmp(old.addrs, ch->conf.addrs, sizeof(old.addrs)) != 0)
+	    memcmp((const void *)old.addrs, (const void *)ch->conf.addrs, sizeof(old.addrs)) != 0)
 		announce(e, p);
 }
 
@@ -468,10 +468,11 @@ void engine_commit(struct engine_txn *t)
 				gone[n_gone++] = ifindex;
 			else if (ifindex)
 				veth_unmake(e, ifindex);
+			ch->old = NULL;
 		}
 	}
 	for (unsigned i = 0; i < t->n_changes; i++) {
-		if (t->changes[i].same)
+		if (t->changes[i].same && t->changes[i].old)
 			commit_same(e, &t->changes[i]);
 		else if (t->changes[i].made)
 			commit_made(e, t->changes[i].made);
@@ -509,6 +510,8 @@ static int validate(struct engine *e, const struct engine_op *ops, size_t n_ops,
 	struct engine_txn *t = calloc(1, sizeof(*t));
 	int r;
 
+	*txn = NULL;
+
 	if (err)
 		memset(err, 0, sizeof(*err));
 	if (t) {
@@ -534,7 +537,7 @@ int engine_prepare(struct engine *e, const struct engine_op *ops, size_t n_ops, 
 {
 	int r = validate(e, ops, n_ops, txn, err);
 
-	if (r < 0)
+	if (!*txn)
 		return r;
 	r = allocate(*txn);
 	if (r < 0) {
@@ -546,17 +549,17 @@ int engine_prepare(struct engine *e, const struct engine_op *ops, size_t n_ops, 
 
 int engine_apply(struct engine *e, const struct engine_op *ops, size_t n_ops, bool dry_run, struct engine_error *err)
 {
-	struct engine_txn *t;
+	struct engine_txn *t = NULL;
 	int r;
 
 	if (dry_run) {
 		r = validate(e, ops, n_ops, &t, err);
-		if (r == 0)
+		if (t)
 			free_txn(t);
 		return r;
 	}
 	r = engine_prepare(e, ops, n_ops, &t, err);
-	if (r == 0)
+	if (r == 0 && t)
 		engine_commit(t);
 	return r;
 }

@@ -149,6 +149,7 @@ struct engine_limit {
 	uint64_t burst_bytes; /* 0: 10 ms of the rate, at least 15,140 */
 };
 
+/* Cleared before it is filled: configurations are compared as bytes. */
 struct engine_port_conf {
 	char name[ENGINE_NAME_MAX];
 

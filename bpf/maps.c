@@ -435,7 +435,7 @@ int maps_count(struct engine *e, uint32_t idx, struct slc_k_count *sum)
 {
 	int n = libbpf_num_possible_cpus();
 	size_t words = sizeof(*sum) / sizeof(uint64_t);
-	uint64_t *cpus = calloc(n, sizeof(*sum)), *out = (uint64_t *)(void *)sum;
+	uint64_t *cpus = calloc(n * words, sizeof(cpus[0])), *out = (uint64_t *)(void *)sum;
 	int r = 0;
 
 	memset(sum, 0, sizeof(*sum));

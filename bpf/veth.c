@@ -199,7 +199,7 @@ static int change_route(struct nl *nl, uint16_t type, uint32_t ifindex, uint8_t 
 static bool has_addr(const struct engine_port_conf *c, const struct engine_ip *ip)
 {
 	for (unsigned i = 0; c && i < c->n_addrs; i++) {
-		if (memcmp(&c->addrs[i], ip, sizeof(*ip)) == 0)
+		if (memcmp((const void *)&c->addrs[i], (const void *)ip, sizeof(*ip)) == 0)
 			return true;
 	}
 	return false;
@@ -292,9 +292,8 @@ static int open_netns(const struct engine_port_conf *c, struct engine_error *err
 		return engine_fail(err, fd, "no-such-namespace", "netns", NULL, "port %s: %s is not a network namespace", c->name,
 				   c->netns);
 	if (fd < 0)
-		return engine_fail(err, fd == -ENOENT ? fd : fd, "no-such-namespace", "netns",
-				   "a path, a pid, or a name that `ip netns` lists", "port %s: namespace %s: %s", c->name, c->netns,
-				   strerror(-fd));
+		return engine_fail(err, fd, "no-such-namespace", "netns", "a path, a pid, or a name that `ip netns` lists",
+				   "port %s: namespace %s: %s", c->name, c->netns, strerror(-fd));
 	if (netns_is_own(fd)) {
 		close(fd);
 		return engine_fail(err, -EINVAL, "own-namespace", "netns", NULL, "port %s: %s is the node's own namespace", c->name,
@@ -376,9 +375,9 @@ int veth_change(struct engine *e, struct port *p, const struct engine_port_conf 
 
 	/* Nothing that concerns the netdevs: do not look for the namespace, which a pid may no longer lead to. */
 	if (!mtu && from->has_mac == to->has_mac && memcmp(from->mac, to->mac, 6) == 0 && from->n_addrs == to->n_addrs &&
-	    memcmp(from->addrs, to->addrs, sizeof(from->addrs)) == 0 && from->has_gateway4 == to->has_gateway4 &&
-	    from->has_gateway6 == to->has_gateway6 && memcmp(&from->gateway4, &to->gateway4, 4) == 0 &&
-	    memcmp(&from->gateway6, &to->gateway6, 16) == 0)
+	    memcmp((const void *)from->addrs, (const void *)to->addrs, sizeof(from->addrs)) == 0 &&
+	    from->has_gateway4 == to->has_gateway4 && from->has_gateway6 == to->has_gateway6 &&
+	    memcmp(&from->gateway4, &to->gateway4, 4) == 0 && memcmp(&from->gateway6, &to->gateway6, 16) == 0)
 		return 0;
 	ns_fd = open_netns(to, err);
 	if (ns_fd < 0)

@@ -242,10 +242,12 @@ static void apply(void)
 	n_ops = 0;
 }
 
-static void change(enum engine_op_type type, const void *conf)
+/* Takes conf over. */
+static void change(enum engine_op_type type, void *conf)
 {
 	if (n_ops == MAX_OPS) {
 		printf("error ENOSPC too-many||too many changes in one transaction|\n");
+		free(conf);
 		return;
 	}
 	ops[n_ops].type = type;
