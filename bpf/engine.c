@@ -52,13 +52,23 @@ static uint32_t index_of(const struct engine *e, const char *ifname)
 	return idx >= SLC_K_FIRST && idx < SLC_K_PORTS ? idx : 0;
 }
 
+/* What a look around finds. */
+struct found {
+	struct engine *e;
+	uint32_t half_made[64]; /* netdevs of ours without a name: whoever made them was killed there */
+	unsigned n_half_made;
+};
+
 static void found_link(void *arg, const struct veth_link *link)
 {
-	struct engine *e = arg;
+	struct found *found = arg;
+	struct engine *e = found->e;
 	const char *name = port_of_alias(e, link->alias);
 	uint32_t idx = index_of(e, link->ifname);
 	struct port *p;
 
+	if (idx && !link->alias[0] && found->n_half_made < sizeof(found->half_made) / sizeof(found->half_made[0]))
+		found->half_made[found->n_half_made++] = link->ifindex;
 	if (!name || !name[0] || !idx)
 		return;
 	p = e->ports[idx];
@@ -145,6 +155,7 @@ static int adopt_shaper(struct engine *e, struct engine_error *err)
 
 static int adopt(struct engine *e, struct engine_error *err)
 {
+	struct found found = {.e = e};
 	uint32_t idx = 0;
 	int r;
 
@@ -160,9 +171,10 @@ static int adopt(struct engine *e, struct engine_error *err)
 		p->idx = idx;
 		e->ports[idx] = p;
 	}
-	r = veth_each(&e->nl, found_link, e);
+	r = veth_each(&e->nl, found_link, &found);
 	if (r < 0)
 		return engine_fail_nl(err, r, &e->nl, NULL, "links");
+	veth_unmake_all(e, found.half_made, found.n_half_made);
 	/* What is behind frames comes first: a frame that a new program sends must find new programs there. */
 	if ((r = adopt_shaper(e, err)) < 0 || (r = adopt_trunk(e, err)) < 0)
 		return r;

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import frames
 from engine import Container, Engine, Refused
@@ -177,6 +178,38 @@ def test_killed_during_a_ping_stream_nothing_is_lost(t):
     assert sent == received == 3000, out
     stats = e.stats("a")
     assert stats["tx_frames"] >= before + 3000 and stats["drop.spoof-ipv4"] == 3, stats
+
+
+@deadline(120)
+def test_killed_anywhere_is_mended(t):
+    """kill -9 at 25 places of a transaction, and the same transaction again: all ports are there and work, and nothing else is."""
+    names = [f"c{i}" for i in range(8)]
+    for name in names:
+        Container(name)
+    lines = [
+        f"port add {n} netns={n} ifname=eth0 vlan=100 mac=02:00:00:00:01:{i:02x} addr=10.0.0.{i + 1}/24 ips=10.0.0.{i + 1} in-bps=100000000 out-bps=100000000"
+        for i, n in enumerate(names)
+    ]
+    e = Engine(t)
+    clean = set(links())
+    took = e.batch(lines)
+    e.batch([f"port del {n}" for n in names])
+    with_shaper = {n for n in links() if n.endswith((".q", ".r"))} | clean
+    for step in range(25):
+        for line in ["begin", *lines]:
+            e.process.stdin.write(line + "\n")
+        e.process.stdin.write("end\n")
+        # A different place each time, spread over one and a half times what it takes; where exactly does not matter.
+        time.sleep(took * 1.5 * step / 25)
+        e.kill9()
+        e.start()
+        e.batch(lines)
+        assert set(e.call("ports")) == {f"port {n}" for n in names}
+        run("ping", "-q", "-c", "1", "-W", "5", "10.0.0.8", netns="c0")
+        run("ping", "-q", "-c", "1", "-W", "5", "10.0.0.1", netns="c7")
+        e.batch([f"port del {n}" for n in names])
+        assert set(links()) == with_shaper, step
+        assert not e.fdb()
 
 
 def test_taken_over_ports_are_the_owners(t):
