@@ -15,10 +15,10 @@
 
 #define TRUNK_ALIAS "/trunk" /* no port's name has a slash */
 
-/* Without checksum offload the kernel keeps no segmentation either: it finishes frames before they cross. */
-static int offloads_off(const char *ifname)
+/* Without checksum offload the kernel keeps no segmentation either: it finishes frames before they cross. With it, they come in this order. */
+static int set_offloads(const char *ifname, bool on)
 {
-	static const uint32_t commands[] = {ETHTOOL_STSO, ETHTOOL_STXCSUM};
+	static const uint32_t commands[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
 	struct ethtool_value v = {0};
 	struct ifreq ifr = {0};
@@ -29,7 +29,7 @@ static int offloads_off(const char *ifname)
 	ifr.ifr_data = (void *)&v;
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		v.cmd = commands[i];
-		v.data = 0;
+		v.data = on;
 		if (ioctl(fd, SIOCETHTOOL, &ifr) < 0)
 			r = -errno;
 	}
@@ -59,7 +59,7 @@ static int create(struct engine *e, const char *name, const char *peer_name, uin
 	return nl_talk(nl);
 }
 
-int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, char *peer, struct engine_error *err)
+int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool offload, char *peer, struct engine_error *err)
 {
 	char peer_name[16], alias[128];
 	struct veth_link link;
@@ -91,7 +91,7 @@ int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, char *
 	if (strcmp(link.alias, alias) != 0)
 		return engine_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev",
 				   name);
-	if ((r = offloads_off(name)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
+	if ((r = set_offloads(name, offload)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
 	    (r = veth_set_up(&e->nl, link.peer, true)) < 0)
 		goto unmake;
 	if (peer && !if_indextoname(link.peer, peer))

@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel engine: containers of one node reach each other, and nobody else."""
 
-import os
 import time
 
 import frames
-from engine import Container, Engine, Refused
-from harness import DEADLINE_S, deadline, iperf3, run, test_frame, until, wait_for
-from wire import Wire
+from engine import Engine
+from harness import DEADLINE_S, iperf3, test_frame, wait_for
 
 HOSTS = {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3", "d": "10.0.0.4"}
 
@@ -25,12 +23,6 @@ def no_drops(e, *names):
     for name in names:
         drops = {k: v for k, v in e.stats(name).items() if k.startswith("drop.") and k != "drop.no-member"}
         assert not drops, f"{name}: {drops}"
-
-
-def quiet(wire, sender, marker):
-    """Nothing but the marker arrives of what was sent before it."""
-    got = until(sender, marker, wire)
-    assert not got, got
 
 
 def test_two_containers_talk(t):
@@ -251,3 +243,37 @@ def test_storm_limit(t):
     # The burst is 32 frames; what the machine took for sending brought some more.
     assert 100 <= dropped <= 168, dropped
     a.ping("10.0.0.2", count=5)
+
+
+def test_learned_addresses_age(t):
+    """An address that has been silent for the VLAN's aging_s is unknown at once, and forgotten by the owner soon."""
+    e, a, b, c = node(t, {"a": {"mac": "none"}, "b": {}, "c": {"mac": "none"}})
+    e.set_vlan(100, aging=1)
+    wa, wb, wc = a.wire(), b.wire(), c.wire()
+    other = "02:00:00:00:00:99"
+    wa.send(test_frame(other, dst=b.mac))
+    end = time.monotonic() + DEADLINE_S
+    assert wb.recv(end, lambda f: f.src == other)
+    sent = test_frame(b.mac, dst=other)
+    wb.send(sent)
+    assert wa.recv(end, lambda f: f.raw == sent) and not [f for f in wc.drain() if f.raw == sent]
+
+    def flooded():
+        wb.send(sent)
+        return wc.recv(time.monotonic() + 0.1, lambda f: f.raw == sent)
+
+    wait_for(flooded, "it is unknown again")
+    wait_for(lambda: (100, other) not in e.fdb(), "it is forgotten", seconds=3 * DEADLINE_S)
+
+
+def test_link_inside_is_followed(t):
+    """A container that takes its netdev down is told as down, frames to it are counted; up again, it is reached again."""
+    e, a, b = node(t, {"a": {}, "b": {}})
+    a.ping("10.0.0.2")
+    b.run("ip", "link", "set", "eth0", "down")
+    e.wait_event("b", "down")
+    a.wire().send(test_frame(a.mac, dst=b.mac))
+    wait_for(lambda: e.drops("b", "tx-down") == 1, "counted")
+    b.run("ip", "link", "set", "eth0", "up")
+    e.wait_event("b", "up")
+    a.ping("10.0.0.2")

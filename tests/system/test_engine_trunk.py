@@ -6,8 +6,12 @@ import time
 
 import frames
 from engine import Container, Engine
-from harness import DEADLINE_S, Endpoint, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, iperf3, run, test_frame, wait_for
+from measure import own_the_cpu
 from wire import Wire
+
+# What TCP must carry in a second to be called whole: with a wrong checksum or a lost segmentation request it carries nothing.
+WHOLE = 1_000_000
 
 FAR = "02:00:00:00:00:77"
 
@@ -145,12 +149,48 @@ def test_tcp_to_the_host_and_to_the_network(t):
     host.run("ip", "addr", "add", "10.0.0.50/24", "dev", "eth0")
     for server, client, addr in ((host, a, "10.0.0.50"), (a, host, "10.0.0.1")):
         result = iperf3(server, client, addr, seconds=1)
-        assert result["end"]["sum_received"]["bytes"] > 10_000_000, addr
+        assert result["end"]["sum_received"]["bytes"] > WHOLE, addr
     # What comes to a raw socket at the trunk's far end is as long as a frame may be.
     wire = Wire("slc0-dp")
     iperf3(host, a, "10.0.0.50", seconds=1)
     longest = max(len(f.raw) for f in wire.drain())
     assert longest <= 1518, longest
+
+
+def meet_the_switch(t, offload):
+    # The switch's worker, the kernel's softirqs and both ends of TCP share what the machine has left.
+    own_the_cpu()
+    e = Engine(t)
+    e.trunk(vlan=10, offload=offload).close()
+    run("ip", "addr", "add", "10.0.0.100/24", "dev", "slc0")
+    node = t.node()
+    vm, other = t.endpoint("vm", addr=["10.0.0.50/24"]), t.endpoint("other", addr=["10.0.0.51/24"])
+    node.add_port("trunk", kind="af-packet", ifname="slc0-dp", vlan_mode="native-untagged", vlan=10)
+    node.attach(vm, vlan=100)
+    node.attach(other, vlan=10)
+    a = e.container("a", vlan=100, addr="10.0.0.1/24", ips="10.0.0.1")
+    b = e.container("b", vlan=200, addr="10.0.0.2/24")
+    node.wait_link("trunk", "vm", "other")
+    wait_for(lambda: e.state("trunk")["link_up"], "the trunk's far end is up")
+    a.ping("10.0.0.50", count=10)
+    vm.ping("10.0.0.1", count=10, size=1472)
+    other.ping("10.0.0.100", count=3)
+    assert b.run("ping", "-c", "1", "-W", "1", "10.0.0.50", check=False).returncode == 1
+    assert other.run("ping", "-c", "1", "-W", "1", "10.0.0.1", check=False).returncode == 1
+    for server, client, addr in ((vm, a, "10.0.0.50"), (a, vm, "10.0.0.1")):
+        result = iperf3(server, client, addr, seconds=1)
+        print(f"{result['end']['sum_received']['bits_per_second'] / 1e9:.2f} Gbit/s")
+        assert result["end"]["sum_received"]["bytes"] > WHOLE, addr
+
+
+def test_containers_meet_the_switch(t):
+    """Engine and DPDK switch, joined by the trunk: one VLAN is one VLAN, for pings, full-size frames and TCP; another is another."""
+    meet_the_switch(t, 0)
+
+
+def test_containers_meet_the_switch_with_offloads(t):
+    """The same when checksums and segmentation cross the trunk as requests."""
+    meet_the_switch(t, 1)
 
 
 def test_the_trunk_may_go_and_come_back(t):

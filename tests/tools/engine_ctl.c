@@ -8,7 +8,7 @@
  *   port add|set NAME key=value ...       netns ifname mac addr gateway vlan mode trunks cvlans ips static mtu isolated down mac-limit
  *                                         in-bps in-pps out-bps out-pps burst; lists are joined with ","
  *   port del NAME                vlan set ID storm= mac-limit= aging=          vlan del ID
- *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=]
+ *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=] [offload=1]
  *   begin ... end                 the changes between are one transaction; its time in us is told
  *   state NAME   stats NAME   fdb   ports   probe   events (what happened since)
  */
@@ -197,6 +197,8 @@ static bool vlan_key(struct engine_vlan_conf *c, const char *key, const char *v)
 	return true;
 }
 
+static bool trunk_offload;
+
 static bool trunk_key(struct engine_trunk_conf *c, const char *key, const char *v)
 {
 	if (strcmp(key, "vlan") == 0)
@@ -205,6 +207,8 @@ static bool trunk_key(struct engine_trunk_conf *c, const char *key, const char *
 		c->mtu = atoi(v);
 	else if (strcmp(key, "down") == 0)
 		c->down = atoi(v);
+	else if (strcmp(key, "offload") == 0)
+		trunk_offload = atoi(v);
 	else
 		return false;
 	return true;
@@ -308,12 +312,13 @@ static void trunk_command(const char *verb, const char *name, char **save)
 	if (!c)
 		exit(1);
 	snprintf(c->ifname, sizeof(c->ifname), "%s", strcmp(name, "-") == 0 ? "" : name);
+	trunk_offload = false;
 	PARSE(c, trunk_key, save)
 	if (strcmp(verb, "make") != 0) {
 		change(ENGINE_TRUNK_SET, c);
 		return;
 	}
-	r = engine_trunk_netdev(engine, name, c->mtu, peer, &err);
+	r = engine_trunk_netdev(engine, name, c->mtu, trunk_offload, peer, &err);
 	if (r == 0)
 		printf("peer %s\n", peer);
 	told(r, &err);
