@@ -5,7 +5,7 @@
  *   engine_ctl BPF_DIR             opens the engine and answers each line of its input with lines that end with "ok" or "error ..."
  *   engine_ctl --cleanup BPF_DIR
  *
- *   port add|set NAME key=value ...       netns ifname mac addr gateway vlan mode trunks cvlans ips static mtu isolated down mac-limit
+ *   port add|set NAME key=value ...       netns ifname mac addr gateway vlan mode trunks cvlans qinq ips static mtu isolated down mac-limit
  *                                         in-bps in-pps out-bps out-pps burst; lists are joined with ","
  *   port del NAME                vlan set ID storm= mac-limit= aging=          vlan del ID
  *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=] [offload=1]
@@ -171,6 +171,8 @@ static bool port_key(struct engine_port_conf *c, const char *key, char *v)
 		c->vlan = atoi(v);
 	else if (strcmp(key, "mtu") == 0)
 		c->mtu = atoi(v);
+	else if (strcmp(key, "qinq") == 0)
+		c->qinq_ethertype = strtoul(v, NULL, 16);
 	else if (strcmp(key, "mac-limit") == 0)
 		c->mac_limit = atoi(v);
 	else if (strcmp(key, "isolated") == 0)
