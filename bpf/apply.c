@@ -134,6 +134,7 @@ struct binding {
 struct bindings {
 	struct binding *b;
 	size_t n, room;
+	bool no_memory;
 	const struct engine_port_conf *conf;
 	size_t op;
 };
@@ -149,8 +150,10 @@ static void collect(void *arg, uint16_t vid, const uint8_t mac[6])
 		size_t room = bs->room ? bs->room * 2 : 1024;
 		struct binding *b = realloc(bs->b, room * sizeof(*b));
 
-		if (!b)
+		if (!b) {
+			bs->no_memory = true;
 			return;
+		}
 		bs->b = b;
 		bs->room = room;
 	}
@@ -192,6 +195,8 @@ static int check_bindings(struct engine_txn *t)
 		if (ch->want && !ch->old)
 			port_each_mac(bs.conf, collect, &bs);
 	}
+	if (bs.no_memory)
+		r = engine_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	if (bs.n)
 		qsort(bs.b, bs.n, sizeof(bs.b[0]), by_key);
 	for (size_t i = 1; i < bs.n && r == 0; i++) {
@@ -306,11 +311,12 @@ static int change_port(struct engine_txn *t, struct change *ch)
 	ch->was_shaped_out = p->shaped_out;
 	ch->veth_changed = true;
 	r = veth_change(e, p, from, to, t->err);
-	if (r == 0 && to->out.bps && (!p->shaped_out || !limit_same(&from->out, &to->out))) {
+	/* Of a port that was taken over, the record may say more than its maker came to do. */
+	if (r == 0 && to->out.bps && (p->adopted || !p->shaped_out || !limit_same(&from->out, &to->out))) {
 		ch->out_changed = true;
 		r = shape_out_set(e, p, &to->out, t->err);
 	}
-	if (r == 0 && to->in.bps && (!p->shaped_in || !limit_same(&from->in, &to->in))) {
+	if (r == 0 && to->in.bps && (p->adopted || !p->shaped_in || !limit_same(&from->in, &to->in))) {
 		ch->in_changed = true;
 		r = shape_in_set(e, p, &to->in, t->err);
 	}
@@ -339,15 +345,18 @@ static void change_port_back(struct engine *e, struct change *ch)
 static bool same_netdev(struct engine *e, struct change *ch)
 {
 	struct port *p = ch->old, as_wanted;
+	bool same_place = strcmp(p->rec.conf.netns, ch->conf.netns) == 0 && strcmp(p->rec.conf.ifname, ch->conf.ifname) == 0;
+	int there;
 
 	if (!p->ifindex)
 		return false;
 	if (!p->orphan && !p->adopted)
-		return strcmp(p->rec.conf.netns, ch->conf.netns) == 0 && strcmp(p->rec.conf.ifname, ch->conf.ifname) == 0;
-	/* Found at the start: the same reference may lead elsewhere by now. */
+		return same_place;
+	/* Found at the start: the same reference may lead elsewhere by now, or nowhere, as a pid does whose process has ended. */
 	as_wanted = *p;
 	as_wanted.rec.conf = ch->conf;
-	return veth_is_there(e, &as_wanted);
+	there = veth_is_there(e, &as_wanted);
+	return there < 0 ? same_place && !p->orphan : there;
 }
 
 static int attach_trunk(struct engine_txn *t)

@@ -139,18 +139,10 @@ static int adopt_trunk(struct engine *e, struct engine_error *err)
 static int adopt_shaper(struct engine *e, struct engine_error *err)
 {
 	char name[IFNAMSIZ];
-	int r;
 
 	snprintf(name, sizeof(name), "%s.q", e->stem);
-	e->shaper.near = if_nametoindex(name);
-	snprintf(name, sizeof(name), "%s.r", e->stem);
-	e->shaper.far = if_nametoindex(name);
-	if (!e->shaper.near)
-		return 0;
-	e->node->shaper_ifindex = e->shaper.near;
-	if ((r = maps_ifs_set(e, e->shaper.far, SLC_K_NOBODY)) < 0 || (r = tc_attach(e, e->shaper.far, PROG_SHAPER_IN)) < 0)
-		return engine_fail_nl(err, r, NULL, NULL, "shaper %s: program", name);
-	return 0;
+	/* Made again as far as it is there, for who made it may not have come to the end. */
+	return if_nametoindex(name) ? shaper_make(e, err) : 0;
 }
 
 static int adopt(struct engine *e, struct engine_error *err)

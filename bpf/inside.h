@@ -164,8 +164,8 @@ int veth_up(struct engine *e, struct port *p);
 void veth_unmake(struct engine *e, uint32_t ifindex);
 /* Many at once. */
 void veth_unmake_all(struct engine *e, const uint32_t *ifindexes, unsigned n);
-/* Is the far end where the port's configuration says? */
-bool veth_is_there(struct engine *e, const struct port *p);
+/* Is the far end where the port's configuration says? 1, 0, or -errno if the namespace cannot be looked into: its name may be gone before it. */
+int veth_is_there(struct engine *e, const struct port *p);
 int veth_link(struct engine *e, uint32_t ifindex, struct veth_link *out);
 int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias);
 int veth_set_up(struct nl *nl, uint32_t ifindex, bool up);

@@ -326,9 +326,10 @@ void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const
 {
 	struct slc_k_conf trunk = {0}, host = {0};
 	bool there = conf->ifname[0], in_vlan = there && conf->vlan;
+	uint16_t old_vlan = e->trunk.vlan;
+	uint8_t old_mac[6];
 
-	if (e->trunk.vlan)
-		maps_unbind(e, e->trunk.vlan, e->trunk_mac, SLC_K_HOST);
+	memcpy(old_mac, e->trunk_mac, 6);
 	if (there) {
 		trunk.flags = SLC_K_USED | (conf->down ? SLC_K_DOWN : 0) | (conf->vlan ? 0 : SLC_K_REFUSES_UNTAGGED);
 		trunk.ifindex = host.ifindex = link->ifindex;
@@ -350,8 +351,10 @@ void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const
 	e->node->trunk_ifindex = there ? link->ifindex : 0;
 	maps_conf_set(e, SLC_K_TRUNK, &trunk);
 	maps_conf_set(e, SLC_K_HOST, &host);
-	if (in_vlan)
-		maps_bind(e, conf->vlan, link->mac, SLC_K_HOST);
+	if (in_vlan && maps_bind(e, conf->vlan, link->mac, SLC_K_HOST) < 0)
+		engine_log(e, LOG_ERR, "vlan %u: the host's address could not be bound", conf->vlan);
+	if (old_vlan && (!in_vlan || old_vlan != conf->vlan || memcmp(old_mac, link->mac, 6) != 0))
+		maps_unbind(e, old_vlan, old_mac, SLC_K_HOST);
 	e->ports_map[SLC_K_HOST].link_up = there;
 	e->ports_map[SLC_K_TRUNK].link_up = there && link->lower_up;
 	e->trunk = *conf;

@@ -170,10 +170,8 @@ uint64_t shape_out_drops(struct engine *e, const struct port *p)
 
 int shape_out_set(struct engine *e, struct port *p, const struct engine_limit *limit, struct engine_error *err)
 {
-	int r = 0;
+	int r = set_root(&e->nl, p->ifindex, TC_H_MIN(OUT_CLASS));
 
-	if (!p->shaped_out)
-		r = set_root(&e->nl, p->ifindex, TC_H_MIN(OUT_CLASS));
 	if (r == 0)
 		r = set_class(&e->nl, p->ifindex, OUT_CLASS, limit);
 	if (r == 0)

@@ -273,7 +273,8 @@ static int furnish(struct engine *e, struct port *p, int ns_fd, const struct eng
 		if (r < 0)
 			engine_fail_nl(err, r, &nl, "mtu", "port %s: mtu %u of %s", c->name, c->mtu, c->ifname);
 	}
-	if (r == 0 && !old) {
+	/* New, or found without a configuration (which has no name): its maker may have been killed before he came to this. */
+	if (r == 0 && (!old || !old->name[0])) {
 		r = veth_set_up(&nl, p->peer, true);
 		if (r < 0)
 			engine_fail_nl(err, r, &nl, "ifname", "port %s: bringing up %s", c->name, c->ifname);
@@ -400,28 +401,27 @@ int veth_up(struct engine *e, struct port *p)
 	return r;
 }
 
-bool veth_is_there(struct engine *e, const struct port *p)
+int veth_is_there(struct engine *e, const struct port *p)
 {
-	int ns_fd = netns_open(p->rec.conf.netns), back;
-	bool there = false;
+	int ns_fd = netns_open(p->rec.conf.netns), back, r;
 	struct veth_link link;
 	struct nl nl;
 
 	if (ns_fd < 0)
-		return false;
-	if (netns_enter(ns_fd, &back) == 0) {
-		int r = nl_open(&nl, 0);
-
+		return ns_fd;
+	r = netns_enter(ns_fd, &back);
+	if (r == 0) {
+		r = nl_open(&nl, 0);
 		netns_leave(back);
-		if (r == 0) {
-			/* The same index may be another netdev in another namespace; that its peer is our host end tells. */
-			there = link_by_index(&nl, p->peer, &link) == 0 && link.peer == p->ifindex &&
-				strcmp(link.ifname, p->rec.conf.ifname) == 0;
-			nl_close(&nl);
-		}
+	}
+	if (r == 0) {
+		/* The same index may be another netdev in another namespace; that its peer is our host end tells. */
+		r = link_by_index(&nl, p->peer, &link) == 0 && link.peer == p->ifindex &&
+		    strcmp(link.ifname, p->rec.conf.ifname) == 0;
+		nl_close(&nl);
 	}
 	close(ns_fd);
-	return there;
+	return r;
 }
 
 /* --- unmaking ---------------------------------------------------------------------------------------------------------------- */

@@ -75,6 +75,46 @@ def test_by_path_and_by_pid(t):
     e.add_port("p2", verb="set", netns=sleeper.pid, ifname="eth1", vlan=200)
 
 
+def test_a_pid_that_has_ended_is_no_loss(t):
+    """A port given by a pid is taken over after a restart though the process is gone, as long as its namespace is there."""
+    e = Engine(t)
+    a = e.container("a", vlan=100, addr="10.0.0.1/24")
+    b = Container("b")
+    sleeper = b.popen("sleep", "60", stdout=subprocess.DEVNULL)
+    wait_for(lambda: os.readlink(f"/proc/{sleeper.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "the process is in there")
+    port = {"netns": sleeper.pid, "vlan": 100, "mac": b.mac, "addr": "10.0.0.2/24"}
+    e.add_port("b", **port)
+    index = e.state("b")["ifindex"]
+    sleeper.kill()
+    sleeper.wait()
+    e.kill9()
+    e.start()
+    e.add_port("b", **port)
+    assert e.state("b")["ifindex"] == index
+    a.ping("10.0.0.2")
+
+
+def test_changes_cost_nobody_else_a_frame(t):
+    """1,000 pings a second between two containers while others come, change and go, and while their own limits and flags change: none lost."""
+    e = Engine(t)
+    a = e.container("a", vlan=100, addr="10.0.0.1/24", ips="10.0.0.1")
+    b = e.container("b", vlan=100, addr="10.0.0.2/24", ips="10.0.0.2")
+    for i in range(8):
+        Container(f"c{i}")
+    a.ping("10.0.0.2")
+    stream = a.popen("ping", "-q", "-i", "0.001", "-c", "2000", "10.0.0.2", stdout=subprocess.PIPE)
+    rounds = 0
+    while stream.poll() is None:
+        e.batch([f"port add c{i} netns=c{i} ifname=eth0 vlan=100 addr=10.0.0.{i + 10}/24 in-bps=1000000 out-bps=1000000" for i in range(8)])
+        e.batch([f"port set c{i} netns=c{i} ifname=eth0 vlan=200 addr=10.0.0.{i + 10}/24" for i in range(8)])
+        e.set_port("b", vlan=100, mac=b.mac, addr="10.0.0.2/24", ips="10.0.0.2", isolated=rounds % 2, in_pps=100_000 + rounds)
+        e.batch([f"port del c{i}" for i in range(8)])
+        rounds += 1
+    out = stream.communicate()[0]
+    sent, received = (int(x) for x in re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
+    assert sent == received == 2000 and rounds >= 2, (out, rounds)
+
+
 def test_bad_input_is_refused_and_leaves_nothing(t):
     """Each mistake has its name, attribute and text, and the node is as it was."""
     e = Engine(t)
@@ -194,6 +234,7 @@ def test_killed_anywhere_is_mended(t):
     clean = set(links())
     took = e.batch(lines)
     e.batch([f"port del {n}" for n in names])
+    shaper = next(n for n in links() if n.endswith(".q"))
     with_shaper = {n for n in links() if n.endswith((".q", ".r"))} | clean
     for step in range(25):
         for line in ["begin", *lines]:
@@ -207,6 +248,9 @@ def test_killed_anywhere_is_mended(t):
         assert set(e.call("ports")) == {f"port {n}" for n in names}
         run("ping", "-q", "-c", "1", "-W", "5", "10.0.0.8", netns="c0")
         run("ping", "-q", "-c", "1", "-W", "5", "10.0.0.1", netns="c7")
+        for n in names:
+            assert "rate 100Mbit" in run("tc", "class", "show", "dev", e.state(n)["host_ifname"]).stdout, (step, n)
+        assert run("tc", "class", "show", "dev", shaper).stdout.count("rate 100Mbit") == len(names), step
         e.batch([f"port del {n}" for n in names])
         assert set(links()) == with_shaper, step
         assert not e.fdb()
