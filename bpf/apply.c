@@ -312,11 +312,11 @@ static int change_port(struct engine_txn *t, struct change *ch)
 	ch->veth_changed = true;
 	r = veth_change(e, p, from, to, t->err);
 	/* Of a port that was taken over, the record may say more than its maker came to do. */
-	if (r == 0 && to->out.bps && (p->adopted || !p->shaped_out || !limit_same(&from->out, &to->out))) {
+	if (r == 0 && to->out.bps && (p->orphan || p->adopted || !p->shaped_out || !limit_same(&from->out, &to->out))) {
 		ch->out_changed = true;
 		r = shape_out_set(e, p, &to->out, t->err);
 	}
-	if (r == 0 && to->in.bps && (p->adopted || !p->shaped_in || !limit_same(&from->in, &to->in))) {
+	if (r == 0 && to->in.bps && (p->orphan || p->adopted || !p->shaped_in || !limit_same(&from->in, &to->in))) {
 		ch->in_changed = true;
 		r = shape_in_set(e, p, &to->in, t->err);
 	}

@@ -91,8 +91,12 @@ static int adopt_port(struct engine *e, struct port *p, struct engine_error *err
 	struct veth_link link;
 	int r;
 
-	if (p->orphan)
+	if (p->orphan) {
+		/* It may have classes, of which nothing is known: whoever programs it replaces them, or takes them away. */
+		p->shaped_out = true;
+		p->shaped_in = e->shaper.near != 0;
 		return 0;
+	}
 	p->adopted = true;
 	p->shaped_in = p->rec.conf.in.bps != 0;
 	if (!p->ifindex) {

@@ -59,6 +59,12 @@ static int create(struct engine *e, const char *name, const char *peer_name, uin
 	return nl_talk(nl);
 }
 
+/* Its maker was killed before he could name it: nobody else makes a pair of these names. */
+static bool is_half_made(const struct veth_link *link, const char *peer_name)
+{
+	return link->peer && link->peer_nsid < 0 && link->peer == if_nametoindex(peer_name);
+}
+
 int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool offload, char *peer, struct engine_error *err)
 {
 	char peer_name[16], alias[128];
@@ -81,17 +87,16 @@ int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool o
 		made = true;
 		ifindex = if_nametoindex(name);
 		tc_silence(peer_name);
-		r = veth_set_alias(&e->nl, ifindex, alias);
-		if (r < 0)
-			goto unmake;
 	}
 	r = veth_link(e, ifindex, &link);
 	if (r < 0)
 		goto unmake;
-	if (strcmp(link.alias, alias) != 0)
+	if (!link.alias[0] && is_half_made(&link, peer_name))
+		r = veth_set_alias(&e->nl, ifindex, alias);
+	else if (strcmp(link.alias, alias) != 0)
 		return engine_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev",
 				   name);
-	if ((r = set_offloads(name, offload)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
+	if (r < 0 || (r = set_offloads(name, offload)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
 	    (r = veth_set_up(&e->nl, link.peer, true)) < 0)
 		goto unmake;
 	if (peer && !if_indextoname(link.peer, peer))

@@ -5,7 +5,7 @@
 import time
 
 import frames
-from engine import Container, Engine
+from engine import Container, Engine, Refused
 from harness import DEADLINE_S, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 from wire import Wire
@@ -191,6 +191,21 @@ def test_containers_meet_the_switch(t):
 def test_containers_meet_the_switch_with_offloads(t):
     """The same when checksums and segmentation cross the trunk as requests."""
     meet_the_switch(t, 1)
+
+
+def test_a_trunk_that_is_half_made_is_finished_and_anothers_is_refused(t):
+    """A pair of the trunk's names without an alias is taken; any other netdev of its name is not."""
+    e = Engine(t)
+    run("ip", "link", "add", "slc0", "type", "veth", "peer", "name", "slc0-dp")
+    e.trunk(vlan=10)
+    assert "sluice:" in run("ip", "link", "show", "slc0").stdout
+    run("ip", "link", "add", "slc1", "type", "veth", "peer", "name", "other")
+    try:
+        e.trunk(vlan=10, name="slc1")
+    except Refused as refused:
+        assert (refused.name, refused.attr) == ("in-use", "trunk_name")
+    else:
+        raise AssertionError("taken")
 
 
 def test_the_trunk_may_go_and_come_back(t):
