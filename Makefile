@@ -52,9 +52,7 @@ CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-unused-parameter -Wvla
 DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DSLUICE_SOURCE_DIR='"$(CURDIR)"' \
 	   -DALLOW_EXPERIMENTAL_API
-INCS    := -Iinclude -Idataplane -Ictl -Itests/front
-DEFS    := -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_PMD_DIR='"$(pmd_dir)"' -DALLOW_EXPERIMENTAL_API
-INCS    := -Iinclude -Idataplane -Ictl -Ibpf -I$(BUILD)/bpf
+INCS    := -Iinclude -Idataplane -Ictl -Ibpf -Itests/front -I$(BUILD)/bpf
 # Position-independent as an executable is: thread-local words (DPDK's lcore, liburcu's state) are then one load away, not a call.
 HARDEN  := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ftls-model=initial-exec
 ifneq ($(SAN),)
@@ -62,7 +60,7 @@ SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=undefined
 endif
 ALL_CFLAGS = -std=gnu11 $(pkg_cflags) $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) $(DEFS) $(INCS)
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now
-LIBS    := $(pkg_libs) -lpthread -ldl -lm
+LIBS    := $(pkg_libs) -lelf -lz -lpthread -ldl -lm
 engine_libs := -lbpf -lelf -lz
 
 ifeq ($(V),0)
@@ -105,12 +103,10 @@ binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
 man_pages  := $(patsubst ctl/cli/man/%.scd.in,$(BUILD)/man/%,$(wildcard ctl/cli/man/*.scd.in))
 
-.PHONY: all man help deps dev-deps build check-deps test unit system demo bench lint format format-check asan tsan fuzz install clean
-.PHONY: all help deps dev-deps build check-deps test unit system lab demo bench lint format format-check asan tsan fuzz install clean
+.PHONY: all man help deps dev-deps build check-deps test unit system lab demo bench lint format format-check asan tsan fuzz install clean
 .DEFAULT_GOAL := all
 
-all: check-deps $(binaries) $(client) $(man_pages)
-all: check-deps $(binaries) $(bpf_lib)
+all: check-deps $(binaries) $(client) $(man_pages) $(bpf_lib)
 
 help: ## print this list
 	@echo 'Targets:'
@@ -134,13 +130,16 @@ $(bpf_lib): $(call obj,$(bpf_src))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(BUILD)/sluiced: $(call obj,ctl/daemon/main.c) $(ctl_lib) $(dp_lib)
+$(BUILD)/sluiced: $(call obj,ctl/daemon/main.c) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane. It has the client library inside,
 # so that build/sluicectl runs where nothing is installed.
 $(BUILD)/sluicectl: $(call obj,ctl/cli/main.c) $(cli_lib) $(sluice_a) $(ctl_lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
+
 # What the system tests run against the daemon's vhost-user ports.
 $(BUILD)/tests/vhost_hostile: $(call obj,$(wildcard tests/hostile/*.c)) $(front_lib)
 $(BUILD)/tests/vhost_stream: $(call obj,$(wildcard tests/stream/*.c)) $(front_lib)
@@ -148,11 +147,6 @@ $(test_tools):
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lpthread
-
-# The command line tool shares the schema tables with the daemon (libctl.a), and none of the dataplane.
-$(BUILD)/sluicectl: $(call obj,$(cli_src)) $(ctl_lib)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
 
 # Its allocations pass through the test, which lets them fail.
 $(BUILD)/tests/test_faults: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
@@ -207,14 +201,13 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) 
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(engine_libs) -lcmocka
 
-$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(ctl_lib) $(dp_lib)
+$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -DCORPUS='"$(CURDIR)/tests/fuzz/$*"' -o $@ $(filter-out %.h,$^) $(LIBS)
 # Memory that fails on purpose.
 $(BUILD)/tests/test_client_memory: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(dp_lib)
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(front_lib) $(dp_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -236,9 +229,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev clang bpftool
-apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf
+apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf man-db groff-base bash
 apt_man   := scdoc
-apt_test  += man-db groff-base bash
 apt_dev   := clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
@@ -303,7 +295,7 @@ fuzz: dev-deps ## run every fuzzer for FUZZ_SECONDS (60) each, starting from its
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/%_fuzz,$(fuzzers))
-$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(ctl_lib) $(dp_lib)
+$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
@@ -317,11 +309,9 @@ bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; tex
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
-c_files := $(dp_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(wildcard tests/unit/*.c tests/fuzz/*.c) \
-	$(bench_src) $(front_src) $(tools_src) $(lab_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
-c_files := $(dp_src) $(bpf_src) $(ctl_src) ctl/daemon/main.c $(cli_src) $(wildcard tests/unit/*.c tests/fuzz/*.c) $(tool_src) $(bench_src)
-h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h bpf/*.h ctl/*/*.h tests/unit/*.h bench/*.h)
+c_files := $(dp_src) $(bpf_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c \
+	$(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src) $(tools_src) $(tool_src) $(lab_src)
+h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h bpf/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
 
 format: ## lay out the C sources with clang-format
 	$(Q)clang-format -i $(c_files) $(bpf_prog) $(h_files)
