@@ -247,8 +247,7 @@ dev-deps: deps ## and those that lint, the sanitizers and the comparison with Op
 
 # What needs packages runs make again, so that pkg-config is asked after they are there.
 build: deps ## install what is missing and build everything
-	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(test_tools) $(benches)
-	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(tools) $(benches)
+	+$(Q)$(MAKE) --no-print-directory all $(unit_tests) $(test_tools) $(tools) $(benches)
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
@@ -262,10 +261,8 @@ test: build ## install what is missing, build, and run every test
 unit: all $(unit_tests) ## unit tests only
 	$(Q)tests/run.py --build $(BUILD) --only unit
 
-system: all $(test_tools) ## system tests only (root: they make namespaces)
-system: all ## system tests only (root: they make namespaces)
+system: all $(test_tools) $(tools) ## system tests only (root: they make namespaces)
 	$(want_lab)
-system: all $(tools) ## system tests only (root: they make namespaces)
 	$(Q)tests/run.py --build $(BUILD) --only system
 
 lab: $(lab_progs) ## fetch and unpack the kernel that guests boot, make their initramfs (tests/lab/image.py)

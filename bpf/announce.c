@@ -37,7 +37,7 @@ static void put16(struct frame *f, uint16_t v)
 }
 
 /* What the trunk wants to see: the VLAN's tag, or none in the host's own VLAN. */
-static struct frame start(const struct engine *e, const struct engine_port_conf *c, const uint8_t dst[6], uint16_t type)
+static struct frame start(const struct kern *e, const struct kern_port_conf *c, const uint8_t dst[6], uint16_t type)
 {
 	struct frame f = {.len = 0};
 
@@ -51,7 +51,7 @@ static struct frame start(const struct engine *e, const struct engine_port_conf 
 	return f;
 }
 
-static struct frame arp(const struct engine *e, const struct engine_port_conf *c, const struct engine_ip *ip)
+static struct frame arp(const struct kern *e, const struct kern_port_conf *c, const struct kern_ip *ip)
 {
 	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, none[6];
 	struct frame f = start(e, c, all, ETH_P_ARP);
@@ -76,7 +76,7 @@ static uint16_t inet_sum(const uint8_t *p, unsigned n, uint32_t sum)
 	return ~sum;
 }
 
-static struct frame advert(const struct engine *e, const struct engine_port_conf *c, const struct engine_ip *ip)
+static struct frame advert(const struct kern *e, const struct kern_port_conf *c, const struct kern_ip *ip)
 {
 	static const uint8_t group[6] = {0x33, 0x33, 0, 0, 0, 1};
 	static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1}, head[8] = {0x60, 0, 0, 0, 0, 32, IPPROTO_ICMPV6, 255};
@@ -100,7 +100,7 @@ static struct frame advert(const struct engine *e, const struct engine_port_conf
 	return f;
 }
 
-static int open_socket(struct engine *e)
+static int open_socket(struct kern *e)
 {
 	uint32_t mark = SLC_K_MARK_OURS;
 
@@ -113,15 +113,15 @@ static int open_socket(struct engine *e)
 	return e->announce_fd;
 }
 
-void announce(struct engine *e, const struct port *p)
+void announce(struct kern *e, const struct port *p)
 {
-	const struct engine_port_conf *c = &p->rec.conf;
+	const struct kern_port_conf *c = &p->rec.conf;
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)e->node->trunk_ifindex};
 
 	if (!c->has_mac || c->down || !e->node->trunk_ifindex || c->vlan == 0 || open_socket(e) < 0)
 		return;
 	for (unsigned k = 0; k < 2; k++) {
-		const struct engine_ip *ips = k ? c->addrs : c->ips;
+		const struct kern_ip *ips = k ? c->addrs : c->ips;
 
 		for (unsigned i = 0; i < (k ? c->n_addrs : c->n_ips); i++) {
 			struct frame f;

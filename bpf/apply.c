@@ -16,29 +16,29 @@
 struct change {
 	size_t op;
 	bool want, same;
-	struct engine_port_conf conf; /* wanted */
-	struct port *old;	      /* there before, or NULL */
-	struct port *made;	      /* new, for want && !same */
+	struct kern_port_conf conf; /* wanted */
+	struct port *old;	    /* there before, or NULL */
+	struct port *made;	    /* new, for want && !same */
 	bool veth_changed, in_changed, out_changed;
 	bool was_shaped_in, was_shaped_out;
 };
 
-struct engine_txn {
-	struct engine *e;
-	struct engine_error *err;
+struct kern_txn {
+	struct kern *e;
+	struct kern_error *err;
 	struct change *changes;
 	unsigned n_changes;
-	const struct engine_vlan_conf **vlans; /* n_ops entries; NULL where the operation is another */
-	struct engine_vlan_conf *vlan_confs;
+	const struct kern_vlan_conf **vlans; /* n_ops entries; NULL where the operation is another */
+	struct kern_vlan_conf *vlan_confs;
 	unsigned n_vlans;
 	bool trunk_set, trunk_attached;
-	struct engine_trunk_conf trunk;
+	struct kern_trunk_conf trunk;
 	struct veth_link trunk_link;
 };
 
 /* --- collapse ------------------------------------------------------------------------------------------------------------------ */
 
-static struct change *find_change(struct engine_txn *t, const char *name)
+static struct change *find_change(struct kern_txn *t, const char *name)
 {
 	for (unsigned i = 0; i < t->n_changes; i++) {
 		if (strcmp(t->changes[i].conf.name, name) == 0)
@@ -47,7 +47,7 @@ static struct change *find_change(struct engine_txn *t, const char *name)
 	return NULL;
 }
 
-static struct change *get_change(struct engine_txn *t, const char *name, size_t op)
+static struct change *get_change(struct kern_txn *t, const char *name, size_t op)
 {
 	struct change *ch = find_change(t, name);
 
@@ -63,13 +63,13 @@ static struct change *get_change(struct engine_txn *t, const char *name, size_t 
 	return ch;
 }
 
-static int collapse_port(struct engine_txn *t, const struct engine_op *op, size_t i)
+static int collapse_port(struct kern_txn *t, const struct kern_op *op, size_t i)
 {
-	struct engine_port_conf conf = *op->port;
+	struct kern_port_conf conf = *op->port;
 	struct change *ch;
 	int r;
 
-	if (op->type == ENGINE_PORT_DEL) {
+	if (op->type == KERN_PORT_DEL) {
 		if (port_find(t->e, conf.name) || find_change(t, conf.name))
 			get_change(t, conf.name, i)->want = false;
 		return 0;
@@ -79,17 +79,17 @@ static int collapse_port(struct engine_txn *t, const struct engine_op *op, size_
 		return r;
 	port_defaults(&conf);
 	ch = get_change(t, conf.name, i);
-	if (op->type == ENGINE_PORT_SET && !ch->want)
-		return engine_fail(t->err, -ENOENT, "no-such-object", NULL, NULL, "port %s: there is none", conf.name);
-	if (op->type == ENGINE_PORT_ADD && ch->want && !(ch->old && (ch->old->adopted || ch->old->orphan)) &&
+	if (op->type == KERN_PORT_SET && !ch->want)
+		return kern_fail(t->err, -ENOENT, "no-such-object", NULL, NULL, "port %s: there is none", conf.name);
+	if (op->type == KERN_PORT_ADD && ch->want && !(ch->old && (ch->old->adopted || ch->old->orphan)) &&
 	    memcmp((const void *)&ch->conf, (const void *)&conf, sizeof(conf)) != 0)
-		return engine_fail(t->err, -EEXIST, "exists", NULL, "use set", "port %s: it is there, and differs", conf.name);
+		return kern_fail(t->err, -EEXIST, "exists", NULL, "use set", "port %s: it is there, and differs", conf.name);
 	ch->want = true;
 	ch->conf = conf;
 	return 0;
 }
 
-static int collapse(struct engine_txn *t, const struct engine_op *ops, size_t n)
+static int collapse(struct kern_txn *t, const struct kern_op *ops, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int r = 0;
@@ -97,23 +97,23 @@ static int collapse(struct engine_txn *t, const struct engine_op *ops, size_t n)
 		if (t->err)
 			t->err->op = i;
 		switch (ops[i].type) {
-		case ENGINE_TRUNK_SET:
+		case KERN_TRUNK_SET:
 			r = check_trunk(ops[i].trunk, t->err);
 			t->trunk_set = true;
 			t->trunk = *ops[i].trunk;
 			break;
-		case ENGINE_VLAN_SET:
+		case KERN_VLAN_SET:
 			r = check_vlan(ops[i].vlan, t->err);
 			t->vlan_confs[t->n_vlans++] = *ops[i].vlan;
 			break;
-		case ENGINE_VLAN_DEL:
+		case KERN_VLAN_DEL:
 			/* Its ports stay members; what it said about limits goes. */
-			t->vlan_confs[t->n_vlans++] = (struct engine_vlan_conf){.id = ops[i].vlan->id};
+			t->vlan_confs[t->n_vlans++] = (struct kern_vlan_conf){.id = ops[i].vlan->id};
 			r = check_vlan(&t->vlan_confs[t->n_vlans - 1], t->err);
 			break;
-		case ENGINE_PORT_ADD:
-		case ENGINE_PORT_SET:
-		case ENGINE_PORT_DEL:
+		case KERN_PORT_ADD:
+		case KERN_PORT_SET:
+		case KERN_PORT_DEL:
 			r = collapse_port(t, &ops[i], i);
 			break;
 		}
@@ -127,7 +127,7 @@ static int collapse(struct engine_txn *t, const struct engine_op *ops, size_t n)
 
 struct binding {
 	uint64_t key;
-	const struct engine_port_conf *conf;
+	const struct kern_port_conf *conf;
 	size_t op;
 };
 
@@ -135,7 +135,7 @@ struct bindings {
 	struct binding *b;
 	size_t n, room;
 	bool no_memory;
-	const struct engine_port_conf *conf;
+	const struct kern_port_conf *conf;
 	size_t op;
 };
 
@@ -167,7 +167,7 @@ static int by_key(const void *a, const void *b)
 	return x->key < y->key ? -1 : x->key > y->key;
 }
 
-static const struct engine_port_conf *future(struct engine_txn *t, const struct port *p, size_t *op)
+static const struct kern_port_conf *future(struct kern_txn *t, const struct port *p, size_t *op)
 {
 	struct change *ch = find_change(t, p->rec.conf.name);
 
@@ -178,7 +178,7 @@ static const struct engine_port_conf *future(struct engine_txn *t, const struct 
 }
 
 /* No address in two places, in the state that would result. */
-static int check_bindings(struct engine_txn *t)
+static int check_bindings(struct kern_txn *t)
 {
 	struct bindings bs = {0};
 	int r = 0;
@@ -196,7 +196,7 @@ static int check_bindings(struct engine_txn *t)
 			port_each_mac(bs.conf, collect, &bs);
 	}
 	if (bs.no_memory)
-		r = engine_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		r = kern_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	if (bs.n)
 		qsort(bs.b, bs.n, sizeof(bs.b[0]), by_key);
 	for (size_t i = 1; i < bs.n && r == 0; i++) {
@@ -206,28 +206,28 @@ static int check_bindings(struct engine_txn *t)
 			continue;
 		if (t->err)
 			t->err->op = a->op > b->op ? a->op : b->op;
-		r = engine_fail(t->err, -EEXIST, "in-use", "mac", NULL, "ports %s and %s: the same MAC in vlan %u", a->conf->name,
-				b->conf->name, (unsigned)(a->key >> 48));
+		r = kern_fail(t->err, -EEXIST, "in-use", "mac", NULL, "ports %s and %s: the same MAC in vlan %u", a->conf->name,
+			      b->conf->name, (unsigned)(a->key >> 48));
 	}
 	if (r == 0 && bs.n > SLC_K_STATIC_MAX)
-		r = engine_fail(t->err, -ENOSPC, "too-many", "mac", NULL, "more than %u bound addresses", SLC_K_STATIC_MAX);
+		r = kern_fail(t->err, -ENOSPC, "too-many", "mac", NULL, "more than %u bound addresses", SLC_K_STATIC_MAX);
 	free(bs.b);
 	return r;
 }
 
-static int check_carried(struct engine_txn *t)
+static int check_carried(struct kern_txn *t)
 {
 	for (unsigned i = 0; i < t->n_changes; i++) {
-		const struct engine_port_conf *c = &t->changes[i].conf;
+		const struct kern_port_conf *c = &t->changes[i].conf;
 
 		for (unsigned k = 0; t->changes[i].want && k < c->n_static_macs; k++) {
 			if (port_carries(c, c->static_macs[k].vlan))
 				continue;
 			if (t->err)
 				t->err->op = t->changes[i].op;
-			return engine_fail(t->err, -EINVAL, "conflict", "static_macs", NULL,
-					   "port %s: static MAC in vlan %u, which it does not carry", c->name,
-					   c->static_macs[k].vlan);
+			return kern_fail(t->err, -EINVAL, "conflict", "static_macs", NULL,
+					 "port %s: static MAC in vlan %u, which it does not carry", c->name,
+					 c->static_macs[k].vlan);
 		}
 	}
 	return 0;
@@ -235,12 +235,12 @@ static int check_carried(struct engine_txn *t)
 
 /* --- allocate ------------------------------------------------------------------------------------------------------------------ */
 
-static bool limit_same(const struct engine_limit *a, const struct engine_limit *b)
+static bool limit_same(const struct kern_limit *a, const struct kern_limit *b)
 {
 	return a->bps == b->bps && a->burst_bytes == b->burst_bytes;
 }
 
-static int free_index(struct engine *e)
+static int free_index(struct kern *e)
 {
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
 		if (!e->ports[i])
@@ -249,7 +249,7 @@ static int free_index(struct engine *e)
 	return -ENOSPC;
 }
 
-static void forget_port(struct engine *e, struct port *p)
+static void forget_port(struct kern *e, struct port *p)
 {
 	shape_in_del(e, p);
 	if (p->ifindex)
@@ -259,18 +259,18 @@ static void forget_port(struct engine *e, struct port *p)
 	free(p);
 }
 
-static int make_port(struct engine_txn *t, struct change *ch)
+static int make_port(struct kern_txn *t, struct change *ch)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 	int idx = free_index(e), r;
 	struct port *p;
 
 	if (idx < 0)
-		return engine_fail(t->err, idx, "too-many", NULL, NULL, "port %s: %u ports are there", ch->conf.name,
-				   SLC_K_PORTS - SLC_K_FIRST);
+		return kern_fail(t->err, idx, "too-many", NULL, NULL, "port %s: %u ports are there", ch->conf.name,
+				 SLC_K_PORTS - SLC_K_FIRST);
 	p = calloc(1, sizeof(*p));
 	if (!p)
-		return engine_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		return kern_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	p->idx = idx;
 	p->rec.conf = ch->conf;
 	/* The index is taken from here on. */
@@ -280,7 +280,7 @@ static int make_port(struct engine_txn *t, struct change *ch)
 		goto forget;
 	maps_count_clear(e, idx);
 	if ((r = maps_ifs_set(e, p->ifindex, idx)) < 0 || (r = maps_record_put(e, idx, &p->rec)) < 0) {
-		engine_fail(t->err, r, "no-memory", NULL, NULL, "port %s: maps: %s", ch->conf.name, strerror(-r));
+		kern_fail(t->err, r, "no-memory", NULL, NULL, "port %s: maps: %s", ch->conf.name, strerror(-r));
 		goto unmake;
 	}
 	if (ch->conf.out.bps && (r = shape_out_set(e, p, &ch->conf.out, t->err)) < 0)
@@ -298,13 +298,13 @@ forget:
 }
 
 /* A port whose netdevs stay. */
-static int change_port(struct engine_txn *t, struct change *ch)
+static int change_port(struct kern_txn *t, struct change *ch)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 	struct port *p = ch->old;
 	/* Of an orphan nothing is known but that it is there: everything is set anew. */
-	static const struct engine_port_conf unknown;
-	const struct engine_port_conf *from = p->orphan ? &unknown : &p->rec.conf, *to = &ch->conf;
+	static const struct kern_port_conf unknown;
+	const struct kern_port_conf *from = p->orphan ? &unknown : &p->rec.conf, *to = &ch->conf;
 	int r;
 
 	ch->was_shaped_in = p->shaped_in;
@@ -325,10 +325,10 @@ static int change_port(struct engine_txn *t, struct change *ch)
 	return r;
 }
 
-static void change_port_back(struct engine *e, struct change *ch)
+static void change_port_back(struct kern *e, struct change *ch)
 {
 	struct port *p = ch->old;
-	struct engine_error err;
+	struct kern_error err;
 
 	if (ch->in_changed && ch->was_shaped_in)
 		shape_in_set(e, p, &p->rec.conf.in, &err);
@@ -339,10 +339,10 @@ static void change_port_back(struct engine *e, struct change *ch)
 	else if (ch->out_changed)
 		shape_out_del(e, p);
 	if (ch->veth_changed && !p->orphan && veth_change(e, p, &ch->conf, &p->rec.conf, &err) < 0)
-		engine_log(e, LOG_ERR, "%s; it was to be put back after a change that failed", err.msg);
+		kern_log(e, LOG_ERR, "%s; it was to be put back after a change that failed", err.msg);
 }
 
-static bool same_netdev(struct engine *e, struct change *ch)
+static bool same_netdev(struct kern *e, struct change *ch)
 {
 	struct port *p = ch->old, as_wanted;
 	bool same_place = strcmp(p->rec.conf.netns, ch->conf.netns) == 0 && strcmp(p->rec.conf.ifname, ch->conf.ifname) == 0;
@@ -359,9 +359,9 @@ static bool same_netdev(struct engine *e, struct change *ch)
 	return there < 0 ? same_place && !p->orphan : there;
 }
 
-static int attach_trunk(struct engine_txn *t)
+static int attach_trunk(struct kern_txn *t)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 	uint32_t ifindex;
 	int r;
 
@@ -369,16 +369,16 @@ static int attach_trunk(struct engine_txn *t)
 		return 0;
 	ifindex = if_nametoindex(t->trunk.ifname);
 	if (!ifindex)
-		return engine_fail(t->err, -ENODEV, "no-such-device", "ifname", NULL, "trunk: there is no netdev %s",
-				   t->trunk.ifname);
+		return kern_fail(t->err, -ENODEV, "no-such-device", "ifname", NULL, "trunk: there is no netdev %s",
+				 t->trunk.ifname);
 	t->trunk_attached = ifindex != e->node->trunk_ifindex;
 	if ((r = veth_link(e, ifindex, &t->trunk_link)) < 0 || (r = maps_ifs_set(e, ifindex, SLC_K_TRUNK)) < 0 ||
 	    (r = tc_attach(e, ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, ifindex, PROG_TRUNK_OUT)) < 0)
-		return engine_fail_nl(t->err, r, &e->nl, "ifname", "trunk %s", t->trunk.ifname);
+		return kern_fail_nl(t->err, r, &e->nl, "ifname", "trunk %s", t->trunk.ifname);
 	return 0;
 }
 
-static int allocate(struct engine_txn *t)
+static int allocate(struct kern_txn *t)
 {
 	int r;
 
@@ -399,18 +399,18 @@ static int allocate(struct engine_txn *t)
 
 /* --- publish ------------------------------------------------------------------------------------------------------------------- */
 
-static void commit_made(struct engine *e, struct port *p)
+static void commit_made(struct kern *e, struct port *p)
 {
 	port_publish(e, p, NULL);
 	if (veth_up(e, p) < 0)
-		engine_log(e, LOG_ERR, "port %s: %s does not come up", p->rec.conf.name, p->host_ifname);
+		kern_log(e, LOG_ERR, "port %s: %s does not come up", p->rec.conf.name, p->host_ifname);
 	announce(e, p);
 }
 
-static void commit_same(struct engine *e, struct change *ch)
+static void commit_same(struct kern *e, struct change *ch)
 {
 	struct port *p = ch->old;
-	struct engine_port_conf old = p->rec.conf;
+	struct kern_port_conf old = p->rec.conf;
 	bool orphan = p->orphan;
 
 	p->rec.conf = ch->conf;
@@ -427,7 +427,7 @@ static void commit_same(struct engine *e, struct change *ch)
 		announce(e, p);
 }
 
-static uint32_t commit_gone(struct engine *e, struct port *p)
+static uint32_t commit_gone(struct kern *e, struct port *p)
 {
 	uint32_t ifindex = p->ifindex;
 
@@ -437,16 +437,16 @@ static uint32_t commit_gone(struct engine *e, struct port *p)
 	return ifindex;
 }
 
-static void free_txn(struct engine_txn *t)
+static void free_txn(struct kern_txn *t)
 {
 	free(t->changes);
 	free(t->vlan_confs);
 	free(t);
 }
 
-static void commit_trunk(struct engine_txn *t)
+static void commit_trunk(struct kern_txn *t)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 	uint32_t before = e->node->trunk_ifindex;
 
 	trunk_publish(e, &t->trunk, &t->trunk_link);
@@ -456,9 +456,9 @@ static void commit_trunk(struct engine_txn *t)
 	}
 }
 
-void engine_commit(struct engine_txn *t)
+void kern_commit(struct kern_txn *t)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 	uint32_t *gone = calloc(t->n_changes + 1, sizeof(gone[0]));
 	unsigned n_gone = 0;
 
@@ -493,9 +493,9 @@ void engine_commit(struct engine_txn *t)
 	free_txn(t);
 }
 
-void engine_abort(struct engine_txn *t)
+void kern_abort(struct kern_txn *t)
 {
-	struct engine *e = t->e;
+	struct kern *e = t->e;
 
 	for (unsigned i = t->n_changes; i-- > 0;) {
 		struct change *ch = &t->changes[i];
@@ -514,9 +514,9 @@ void engine_abort(struct engine_txn *t)
 	free_txn(t);
 }
 
-static int validate(struct engine *e, const struct engine_op *ops, size_t n_ops, struct engine_txn **txn, struct engine_error *err)
+static int validate(struct kern *e, const struct kern_op *ops, size_t n_ops, struct kern_txn **txn, struct kern_error *err)
 {
-	struct engine_txn *t = calloc(1, sizeof(*t));
+	struct kern_txn *t = calloc(1, sizeof(*t));
 	int r;
 
 	*txn = NULL;
@@ -532,7 +532,7 @@ static int validate(struct engine *e, const struct engine_op *ops, size_t n_ops,
 	if (!t || !t->changes || !t->vlan_confs) {
 		if (t)
 			free_txn(t);
-		return engine_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	}
 	if ((r = collapse(t, ops, n_ops)) < 0 || (r = check_carried(t)) < 0 || (r = check_bindings(t)) < 0) {
 		free_txn(t);
@@ -542,7 +542,7 @@ static int validate(struct engine *e, const struct engine_op *ops, size_t n_ops,
 	return 0;
 }
 
-int engine_prepare(struct engine *e, const struct engine_op *ops, size_t n_ops, struct engine_txn **txn, struct engine_error *err)
+int kern_prepare(struct kern *e, const struct kern_op *ops, size_t n_ops, struct kern_txn **txn, struct kern_error *err)
 {
 	int r = validate(e, ops, n_ops, txn, err);
 
@@ -550,15 +550,15 @@ int engine_prepare(struct engine *e, const struct engine_op *ops, size_t n_ops, 
 		return r;
 	r = allocate(*txn);
 	if (r < 0) {
-		engine_abort(*txn);
+		kern_abort(*txn);
 		*txn = NULL;
 	}
 	return r;
 }
 
-int engine_apply(struct engine *e, const struct engine_op *ops, size_t n_ops, bool dry_run, struct engine_error *err)
+int kern_apply(struct kern *e, const struct kern_op *ops, size_t n_ops, bool dry_run, struct kern_error *err)
 {
-	struct engine_txn *t = NULL;
+	struct kern_txn *t = NULL;
 	int r;
 
 	if (dry_run) {
@@ -567,8 +567,8 @@ int engine_apply(struct engine *e, const struct engine_op *ops, size_t n_ops, bo
 			free_txn(t);
 		return r;
 	}
-	r = engine_prepare(e, ops, n_ops, &t, err);
+	r = kern_prepare(e, ops, n_ops, &t, err);
 	if (r == 0 && t)
-		engine_commit(t);
+		kern_commit(t);
 	return r;
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(struct engine_error *err, const char *name, const char *attr, const char *hint, const char *fmt, va_list ap)
+static void fill(struct kern_error *err, const char *name, const char *attr, const char *hint, const char *fmt, va_list ap)
 {
 	if (!err)
 		return;
@@ -16,7 +16,7 @@ static void fill(struct engine_error *err, const char *name, const char *attr, c
 	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 }
 
-int engine_fail(struct engine_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
+int kern_fail(struct kern_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -46,7 +46,7 @@ static const char *name_of(int code)
 	}
 }
 
-int engine_fail_nl(struct engine_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
+int kern_fail_nl(struct kern_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
 {
 	size_t len;
 	va_list ap;
@@ -62,7 +62,7 @@ int engine_fail_nl(struct engine_error *err, int code, const struct nl *nl, cons
 	return code;
 }
 
-void engine_log(struct engine *e, int priority, const char *fmt, ...)
+void kern_log(struct kern *e, int priority, const char *fmt, ...)
 {
 	char line[512];
 	va_list ap;

@@ -13,13 +13,13 @@
 
 #define TEND_S 10
 
-static void tell(struct engine *e, const struct port *p, enum engine_event event)
+static void tell(struct kern *e, const struct port *p, enum kern_event event)
 {
 	if (e->config.event)
 		e->config.event(e->config.event_arg, p->rec.conf.name, event);
 }
 
-static struct port *by_ifindex(struct engine *e, uint32_t ifindex)
+static struct port *by_ifindex(struct kern *e, uint32_t ifindex)
 {
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
 		if (e->ports[i] && e->ports[i]->ifindex == ifindex)
@@ -29,15 +29,15 @@ static struct port *by_ifindex(struct engine *e, uint32_t ifindex)
 }
 
 /* The trunk changed its state, its MTU or its address, or came back under its name. */
-static void trunk_link(struct engine *e, const struct veth_link *link)
+static void trunk_link(struct kern *e, const struct veth_link *link)
 {
-	struct engine_trunk_conf conf = e->trunk;
+	struct kern_trunk_conf conf = e->trunk;
 
 	if (link->ifindex != e->node->trunk_ifindex) {
 		if (maps_ifs_set(e, link->ifindex, SLC_K_TRUNK) < 0 || tc_attach(e, link->ifindex, PROG_TRUNK_IN) < 0 ||
 		    tc_attach(e, link->ifindex, PROG_TRUNK_OUT) < 0)
 			return;
-		engine_log(e, LOG_NOTICE, "trunk %s is back", link->ifname);
+		kern_log(e, LOG_NOTICE, "trunk %s is back", link->ifname);
 	} else if (memcmp(link->mac, e->trunk_mac, 6) == 0 && link->mtu == e->trunk_mtu) {
 		e->ports_map[SLC_K_TRUNK].link_up = link->lower_up && link->up;
 		return;
@@ -45,7 +45,7 @@ static void trunk_link(struct engine *e, const struct veth_link *link)
 	trunk_publish(e, &conf, link);
 }
 
-void events_link(struct engine *e, const struct veth_link *link)
+void events_link(struct kern *e, const struct veth_link *link)
 {
 	struct port *p;
 	uint32_t up = link->up && link->lower_up;
@@ -61,24 +61,24 @@ void events_link(struct engine *e, const struct veth_link *link)
 	if (e->ports_map[p->idx].link_up == up)
 		return;
 	e->ports_map[p->idx].link_up = up;
-	tell(e, p, up ? ENGINE_LINK_UP : ENGINE_LINK_DOWN);
+	tell(e, p, up ? KERN_LINK_UP : KERN_LINK_DOWN);
 }
 
-static void link_gone(struct engine *e, uint32_t ifindex)
+static void link_gone(struct kern *e, uint32_t ifindex)
 {
 	struct port *p = by_ifindex(e, ifindex);
 
 	if (p) {
-		engine_log(e, LOG_NOTICE, "port %s is lost: its netdev is gone", p->rec.conf.name);
+		kern_log(e, LOG_NOTICE, "port %s is lost: its netdev is gone", p->rec.conf.name);
 		if (p->orphan)
 			p->ifindex = 0;
 		else
 			port_lost(e, p);
-		tell(e, p, ENGINE_LOST);
+		tell(e, p, KERN_LOST);
 	} else if (e->node->trunk_ifindex && ifindex == e->node->trunk_ifindex) {
 		struct slc_k_conf k = *maps_conf(e, SLC_K_TRUNK);
 
-		engine_log(e, LOG_WARNING, "trunk %s is gone", e->trunk.ifname);
+		kern_log(e, LOG_WARNING, "trunk %s is gone", e->trunk.ifname);
 		maps_ifs_del(e, ifindex);
 		k.ifindex = 0;
 		maps_conf_set(e, SLC_K_TRUNK, &k);
@@ -89,7 +89,7 @@ static void link_gone(struct engine *e, uint32_t ifindex)
 
 static void hear_link(void *arg, const struct nlmsghdr *msg)
 {
-	struct engine *e = arg;
+	struct kern *e = arg;
 	struct veth_link link;
 
 	if (msg->nlmsg_type == RTM_DELLINK && ((const struct ifinfomsg *)NLMSG_DATA(msg))->ifi_family == AF_UNSPEC)
@@ -109,7 +109,7 @@ static void seen(void *arg, const struct veth_link *link)
 }
 
 /* Messages were lost: ask for everything. */
-static void look_again(struct engine *e)
+static void look_again(struct kern *e)
 {
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
 		char name[IFNAMSIZ];
@@ -123,7 +123,7 @@ static void look_again(struct engine *e)
 /* --- ageing ----------------------------------------------------------------------------------------------------------------------- */
 
 struct ageing {
-	struct engine *e;
+	struct kern *e;
 	uint32_t now;
 };
 
@@ -137,7 +137,7 @@ static bool age_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 	return true;
 }
 
-static void tend(struct engine *e)
+static void tend(struct kern *e)
 {
 	struct ageing a = {.e = e};
 	struct timespec ts;
@@ -152,14 +152,14 @@ static void tend(struct engine *e)
 
 /* --- the descriptor ---------------------------------------------------------------------------------------------------------------- */
 
-static int watch(struct engine *e, int fd)
+static int watch(struct kern *e, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 
 	return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-int events_open(struct engine *e)
+int events_open(struct kern *e)
 {
 	struct itimerspec each = {{TEND_S, 0}, {TEND_S, 0}};
 	int r = nl_open(&e->events, RTMGRP_LINK);
@@ -175,7 +175,7 @@ int events_open(struct engine *e)
 	return r < 0 ? r : watch(e, e->timer_fd);
 }
 
-void events_close(struct engine *e)
+void events_close(struct kern *e)
 {
 	nl_close(&e->events);
 	if (e->timer_fd >= 0)
@@ -184,12 +184,12 @@ void events_close(struct engine *e)
 		close(e->epoll_fd);
 }
 
-int engine_fd(struct engine *e)
+int kern_fd(struct kern *e)
 {
 	return e->epoll_fd;
 }
 
-void engine_dispatch(struct engine *e)
+void kern_dispatch(struct kern *e)
 {
 	if (nl_hear(&e->events, hear_link, e) == -ENOBUFS)
 		look_again(e);

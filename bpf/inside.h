@@ -21,7 +21,7 @@
 
 #include <net/if.h>
 
-#include "engine.h"
+#include "kern.h"
 #include "netlink.h"
 #include "sluice/kernel.h"
 
@@ -35,7 +35,7 @@ enum prog { PROG_PORT_IN, PROG_SHAPER_IN, PROG_TRUNK_IN, PROG_TRUNK_OUT, PROG_N 
 
 /* What is kept of a port in the map slc_records, for whoever comes after us. */
 struct record {
-	struct engine_port_conf conf;
+	struct kern_port_conf conf;
 	uint64_t lost_in, lost_out; /* drops of classes that are no more */
 };
 
@@ -54,14 +54,14 @@ struct shaper {
 	uint32_t near, far; /* netdevs; 0: not made yet */
 };
 
-struct engine_bpf;
+struct kern_bpf;
 
-struct engine {
-	struct engine_config config;
+struct kern {
+	struct kern_config config;
 	char dir[200];
 	uint64_t id;  /* of this engine among others in the namespace: made from the directory's name */
 	char stem[8]; /* what the names of its netdevs begin with */
-	struct engine_bpf *skel;
+	struct kern_bpf *skel;
 	struct nl nl;	  /* asks */
 	struct nl events; /* listens */
 	int epoll_fd, timer_fd;
@@ -77,7 +77,7 @@ struct engine {
 	uint64_t written[SLC_K_PORTS]; /* epoch of the port's last flip, + 1 */
 
 	struct port *ports[SLC_K_PORTS];
-	struct engine_trunk_conf trunk;
+	struct kern_trunk_conf trunk;
 	uint8_t trunk_mac[6]; /* bound to the host in trunk.vlan, if it has one */
 	uint16_t trunk_mtu;
 	struct shaper shaper;
@@ -87,12 +87,12 @@ struct engine {
 /* --- error.c ---------------------------------------------------------------------------------------------------------------- */
 
 /* Fill *err (may be NULL) and return code. `attr`, `hint` may be NULL. */
-int engine_fail(struct engine_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
+int kern_fail(struct kern_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
 /* The same for a kernel call on a port that failed with code: name made from the errno, nl->why in the message. */
-int engine_fail_nl(struct engine_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
+int kern_fail_nl(struct kern_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
-void engine_log(struct engine *e, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void kern_log(struct kern *e, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* --- netns.c ---------------------------------------------------------------------------------------------------------------- */
 
@@ -107,39 +107,39 @@ void netns_leave(int back);
 /* --- maps.c ----------------------------------------------------------------------------------------------------------------- */
 
 /* Load the programs and open or make the maps. *fresh: they are new. */
-int maps_open(struct engine *e, bool *fresh, struct engine_error *err);
-void maps_close(struct engine *e);
-int maps_prog(struct engine *e, enum prog prog);
+int maps_open(struct kern *e, bool *fresh, struct kern_error *err);
+void maps_close(struct kern *e);
+int maps_prog(struct kern *e, enum prog prog);
 /* Pin this version's programs in the place of those before. */
-int maps_pin_progs(struct engine *e);
+int maps_pin_progs(struct kern *e);
 /* The copy in force. */
-const struct slc_k_conf *maps_conf(struct engine *e, uint32_t idx);
+const struct slc_k_conf *maps_conf(struct kern *e, uint32_t idx);
 /* Put *conf in force, in one moment. */
-void maps_conf_set(struct engine *e, uint32_t idx, const struct slc_k_conf *conf);
-void maps_member(struct engine *e, uint16_t vid, uint32_t idx, bool member, bool learner);
-int maps_ifs_set(struct engine *e, uint32_t ifindex, uint32_t idx);
-void maps_ifs_del(struct engine *e, uint32_t ifindex);
-int maps_bind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t idx);
-void maps_unbind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t idx);
-void maps_known(struct engine *e, uint16_t vid, const struct engine_ip *ip, const uint8_t mac[6], uint32_t idx);
-void maps_unknown(struct engine *e, uint16_t vid, const struct engine_ip *ip, uint32_t idx);
-int maps_cvlans(struct engine *e, uint32_t idx, const struct engine_vlan_set *set);
-int maps_record_put(struct engine *e, uint32_t idx, const struct record *rec);
-void maps_record_del(struct engine *e, uint32_t idx);
-int maps_record_get(struct engine *e, uint32_t idx, struct record *rec);
-bool maps_record_next(struct engine *e, bool first, uint32_t *idx);
+void maps_conf_set(struct kern *e, uint32_t idx, const struct slc_k_conf *conf);
+void maps_member(struct kern *e, uint16_t vid, uint32_t idx, bool member, bool learner);
+int maps_ifs_set(struct kern *e, uint32_t ifindex, uint32_t idx);
+void maps_ifs_del(struct kern *e, uint32_t ifindex);
+int maps_bind(struct kern *e, uint16_t vid, const uint8_t mac[6], uint32_t idx);
+void maps_unbind(struct kern *e, uint16_t vid, const uint8_t mac[6], uint32_t idx);
+void maps_known(struct kern *e, uint16_t vid, const struct kern_ip *ip, const uint8_t mac[6], uint32_t idx);
+void maps_unknown(struct kern *e, uint16_t vid, const struct kern_ip *ip, uint32_t idx);
+int maps_cvlans(struct kern *e, uint32_t idx, const struct kern_vlan_set *set);
+int maps_record_put(struct kern *e, uint32_t idx, const struct record *rec);
+void maps_record_del(struct kern *e, uint32_t idx);
+int maps_record_get(struct kern *e, uint32_t idx, struct record *rec);
+bool maps_record_next(struct kern *e, bool first, uint32_t *idx);
 /* Counters of a port, all CPUs together; and set back to zero, for a port's new owner. */
-int maps_count(struct engine *e, uint32_t idx, struct slc_k_count *sum);
-void maps_count_clear(struct engine *e, uint32_t idx);
+int maps_count(struct kern *e, uint32_t idx, struct slc_k_count *sum);
+void maps_count_clear(struct kern *e, uint32_t idx);
 /* Every FDB entry, until `each` returns false. */
-void maps_fdb_each(struct engine *e, bool (*each)(void *arg, const struct slc_k_mac *key, uint64_t at), void *arg);
+void maps_fdb_each(struct kern *e, bool (*each)(void *arg, const struct slc_k_mac *key, uint64_t at), void *arg);
 /* Remove a learned entry, and take it off its holder's account. */
-void maps_fdb_forget(struct engine *e, const struct slc_k_mac *key);
+void maps_fdb_forget(struct kern *e, const struct slc_k_mac *key);
 
 /* --- tc.c ------------------------------------------------------------------------------------------------------------------- */
 
 /* Put the program at the netdev's hook, in the place of what is there of ours: no frame passes between. 0 or -errno */
-int tc_attach(struct engine *e, uint32_t ifindex, enum prog prog);
+int tc_attach(struct kern *e, uint32_t ifindex, enum prog prog);
 /* Take all of ours away, and the hook if there is nobody else's. */
 void tc_detach_all(struct nl *nl, uint32_t ifindex);
 /* May the kernel's own address machinery speak on the netdev? */
@@ -157,16 +157,16 @@ struct veth_link {
 	uint16_t mtu;
 };
 
-int veth_make(struct engine *e, struct port *p, struct engine_error *err);
-int veth_change(struct engine *e, struct port *p, const struct engine_port_conf *from, const struct engine_port_conf *to,
-		struct engine_error *err);
-int veth_up(struct engine *e, struct port *p);
-void veth_unmake(struct engine *e, uint32_t ifindex);
+int veth_make(struct kern *e, struct port *p, struct kern_error *err);
+int veth_change(struct kern *e, struct port *p, const struct kern_port_conf *from, const struct kern_port_conf *to,
+		struct kern_error *err);
+int veth_up(struct kern *e, struct port *p);
+void veth_unmake(struct kern *e, uint32_t ifindex);
 /* Many at once. */
-void veth_unmake_all(struct engine *e, const uint32_t *ifindexes, unsigned n);
+void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);
 /* Is the far end where the port's configuration says? 1, 0, or -errno if the namespace cannot be looked into: its name may be gone before it. */
-int veth_is_there(struct engine *e, const struct port *p);
-int veth_link(struct engine *e, uint32_t ifindex, struct veth_link *out);
+int veth_is_there(struct kern *e, const struct port *p);
+int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out);
 int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias);
 int veth_set_up(struct nl *nl, uint32_t ifindex, bool up);
 /* Every link of this namespace. */
@@ -175,57 +175,57 @@ void veth_parse(const struct nlmsghdr *msg, struct veth_link *out);
 
 /* --- shape.c: see there ------------------------------------------------------------------------------------------------------ */
 
-int shaper_make(struct engine *e, struct engine_error *err);
+int shaper_make(struct kern *e, struct kern_error *err);
 uint32_t shape_classid(uint32_t idx);
-int shape_in_set(struct engine *e, struct port *p, const struct engine_limit *limit, struct engine_error *err);
-void shape_in_del(struct engine *e, struct port *p);
-int shape_out_set(struct engine *e, struct port *p, const struct engine_limit *limit, struct engine_error *err);
-void shape_out_del(struct engine *e, struct port *p);
+int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err);
+void shape_in_del(struct kern *e, struct port *p);
+int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err);
+void shape_out_del(struct kern *e, struct port *p);
 /* Frames that the port's classes had no room for. */
-uint64_t shape_in_drops(struct engine *e, const struct port *p);
-uint64_t shape_out_drops(struct engine *e, const struct port *p);
+uint64_t shape_in_drops(struct kern *e, const struct port *p);
+uint64_t shape_out_drops(struct kern *e, const struct port *p);
 bool shape_supported(struct nl *nl, uint32_t ifindex);
 
 /* --- check.c ---------------------------------------------------------------------------------------------------------------- */
 
-int check_port(const struct engine_port_conf *c, struct engine_error *err);
-int check_vlan(const struct engine_vlan_conf *c, struct engine_error *err);
-int check_trunk(const struct engine_trunk_conf *c, struct engine_error *err);
+int check_port(const struct kern_port_conf *c, struct kern_error *err);
+int check_vlan(const struct kern_vlan_conf *c, struct kern_error *err);
+int check_trunk(const struct kern_trunk_conf *c, struct kern_error *err);
 
 /* --- port.c ----------------------------------------------------------------------------------------------------------------- */
 
-void port_defaults(struct engine_port_conf *c);
+void port_defaults(struct kern_port_conf *c);
 /* The runtime form of a configuration; ifindex and shaping are the caller's to fill. */
-void port_compile(const struct engine_port_conf *c, struct slc_k_conf *out);
-bool port_carries(const struct engine_port_conf *c, uint16_t vid);
+void port_compile(const struct kern_port_conf *c, struct slc_k_conf *out);
+bool port_carries(const struct kern_port_conf *c, uint16_t vid);
 /* Addresses that a port binds: call each for (vlan, mac). */
-void port_each_mac(const struct engine_port_conf *c, void (*each)(void *arg, uint16_t vid, const uint8_t mac[6]), void *arg);
+void port_each_mac(const struct kern_port_conf *c, void (*each)(void *arg, uint16_t vid, const uint8_t mac[6]), void *arg);
 /* From `old` (NULL: nothing) to what p->rec.conf says: maps only, cannot fail. */
-void port_publish(struct engine *e, struct port *p, const struct engine_port_conf *old);
+void port_publish(struct kern *e, struct port *p, const struct kern_port_conf *old);
 /* Out of every map but the counters'. */
-void port_retract(struct engine *e, struct port *p, const struct engine_port_conf *old);
+void port_retract(struct kern *e, struct port *p, const struct kern_port_conf *old);
 /* The netdev is gone. */
-void port_lost(struct engine *e, struct port *p);
-struct port *port_find(struct engine *e, const char *name);
-void port_alias(struct engine *e, const char *name, char out[128]);
+void port_lost(struct kern *e, struct port *p);
+struct port *port_find(struct kern *e, const char *name);
+void port_alias(struct kern *e, const char *name, char out[128]);
 /* The port's name in an alias of ours; NULL if it is another's. */
-const char *port_of_alias(struct engine *e, const char *alias);
+const char *port_of_alias(struct kern *e, const char *alias);
 struct slc_k_rate port_rate(uint64_t per_s, uint64_t burst);
-void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const struct veth_link *link);
-void vlan_publish(struct engine *e, const struct engine_vlan_conf *conf);
+void trunk_publish(struct kern *e, const struct kern_trunk_conf *conf, const struct veth_link *link);
+void vlan_publish(struct kern *e, const struct kern_vlan_conf *conf);
 /* Deal out the shares of the FDB again. */
-void port_share(struct engine *e);
+void port_share(struct kern *e);
 
 /* --- announce.c ------------------------------------------------------------------------------------------------------------- */
 
 /* Tell the network that the port's addresses are here now: gratuitous ARP, unsolicited advertisements, by the trunk. */
-void announce(struct engine *e, const struct port *p);
+void announce(struct kern *e, const struct port *p);
 
 /* --- events.c --------------------------------------------------------------------------------------------------------------- */
 
-int events_open(struct engine *e);
+int events_open(struct kern *e);
 /* Read a link's state again. */
-void events_link(struct engine *e, const struct veth_link *link);
-void events_close(struct engine *e);
+void events_link(struct kern *e, const struct veth_link *link);
+void events_close(struct kern *e);
 
 #endif

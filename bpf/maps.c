@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#include "engine.skel.h"
+#include "kern.skel.h"
 
 static const char *const prog_names[PROG_N] = {"slc_port_in", "slc_shaper_in", "slc_trunk_in", "slc_trunk_out"};
 
@@ -32,7 +32,7 @@ static bool is_bpffs(const char *path)
 	return statfs(path, &fs) == 0 && (uint32_t)fs.f_type == BPF_FS_MAGIC;
 }
 
-static int make_dir(const struct engine *e, struct engine_error *err)
+static int make_dir(const struct kern *e, struct kern_error *err)
 {
 	char path[sizeof(e->dir)];
 
@@ -44,17 +44,17 @@ static int make_dir(const struct engine *e, struct engine_error *err)
 		memcpy(path, e->dir, i);
 		path[i] = '\0';
 		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return engine_fail(err, -errno, "no-bpffs", "bpf_dir", "mount -t bpf bpf /sys/fs/bpf", "%s: %s", path,
-					   strerror(errno));
+			return kern_fail(err, -errno, "no-bpffs", "bpf_dir", "mount -t bpf bpf /sys/fs/bpf", "%s: %s", path,
+					 strerror(errno));
 	}
 	if (!is_bpffs(e->dir))
-		return engine_fail(err, -EINVAL, "no-bpffs", "bpf_dir", "mount -t bpf bpf /sys/fs/bpf", "%s is not on a bpffs",
-				   e->dir);
+		return kern_fail(err, -EINVAL, "no-bpffs", "bpf_dir", "mount -t bpf bpf /sys/fs/bpf", "%s is not on a bpffs",
+				 e->dir);
 	return 0;
 }
 
 /* Maps of another layout: their programs keep them, we only take away the names. */
-static void put_aside(struct engine *e)
+static void put_aside(struct kern *e)
 {
 	char path[512];
 	struct slc_k_node node;
@@ -74,10 +74,10 @@ static void put_aside(struct engine *e)
 		return;
 	}
 	close(fd);
-	engine_log(e, LOG_WARNING,
-		   "%s: maps of another layout (%#x, ours is %#x): their programs go on until each port is programmed anew; "
-		   "counters start at zero",
-		   e->dir, node.layout, SLC_K_LAYOUT);
+	kern_log(e, LOG_WARNING,
+		 "%s: maps of another layout (%#x, ours is %#x): their programs go on until each port is programmed anew; "
+		 "counters start at zero",
+		 e->dir, node.layout, SLC_K_LAYOUT);
 	dir = opendir(e->dir);
 	while (dir && (d = readdir(dir))) {
 		if (strncmp(d->d_name, "slc_", 4) == 0)
@@ -107,7 +107,7 @@ static int map_memory(const struct bpf_map *map, void *at)
 }
 
 /* Configurations as they were given: for the owner's successor, not for programs. */
-static int open_records(struct engine *e)
+static int open_records(struct kern *e)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
 	struct bpf_map_info info = {0};
@@ -121,7 +121,7 @@ static int open_records(struct engine *e)
 			return 0;
 		close(e->records_fd);
 		unlink(path);
-		engine_log(e, LOG_WARNING, "%s: records of another version: ports wait to be programmed anew", e->dir);
+		kern_log(e, LOG_WARNING, "%s: records of another version: ports wait to be programmed anew", e->dir);
 	}
 	e->records_fd =
 		bpf_map_create(BPF_MAP_TYPE_HASH, "slc_records", sizeof(uint32_t), sizeof(struct record), SLC_K_PORTS, &opts);
@@ -131,7 +131,7 @@ static int open_records(struct engine *e)
 }
 
 /* Writing to a map of maps returns when every program that runs has ended: what the kernel promises for it is what we need it for. */
-static int open_grace(struct engine *e)
+static int open_grace(struct kern *e)
 {
 	e->grace_inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "slc_grace_in", 4, 4, 1, NULL);
 	if (e->grace_inner < 0)
@@ -141,7 +141,7 @@ static int open_grace(struct engine *e)
 	return e->grace_outer < 0 ? e->grace_outer : 0;
 }
 
-static void wait_grace(struct engine *e)
+static void wait_grace(struct kern *e)
 {
 	uint32_t zero = 0;
 
@@ -154,7 +154,7 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
-int maps_open(struct engine *e, bool *fresh, struct engine_error *err)
+int maps_open(struct kern *e, bool *fresh, struct kern_error *err)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = e->dir);
 	int r = make_dir(e, err);
@@ -164,18 +164,18 @@ int maps_open(struct engine *e, bool *fresh, struct engine_error *err)
 		return r;
 	put_aside(e);
 	libbpf_set_print(quiet);
-	e->skel = engine_bpf__open_opts(&opts);
+	e->skel = kern_bpf__open_opts(&opts);
 	if (!e->skel)
-		return engine_fail(err, -errno, "no-bpf", NULL, NULL, "the programs cannot be opened: %s", strerror(errno));
-	r = engine_bpf__load(e->skel);
+		return kern_fail(err, -errno, "no-bpf", NULL, NULL, "the programs cannot be opened: %s", strerror(errno));
+	r = kern_bpf__load(e->skel);
 	if (r < 0)
-		return engine_fail(err, r, "no-bpf", NULL, "the kernel must be 5.17 or newer, with BPF, clsact and HTB",
-				   "the kernel does not take the programs: %s", strerror(-r));
+		return kern_fail(err, r, "no-bpf", NULL, "the kernel must be 5.17 or newer, with BPF, clsact and HTB",
+				 "the kernel does not take the programs: %s", strerror(-r));
 	if ((r = map_memory(e->skel->maps.slc_node, &e->node)) < 0 ||
 	    (r = map_memory(e->skel->maps.slc_ports, &e->ports_map)) < 0 ||
 	    (r = map_memory(e->skel->maps.slc_vlans, &e->vlans_map)) < 0 ||
 	    (r = map_memory(e->skel->maps.slc_learned, &e->learned)) < 0 || (r = open_records(e)) < 0 || (r = open_grace(e)) < 0)
-		return engine_fail(err, r, "no-bpf", NULL, NULL, "maps: %s", strerror(-r));
+		return kern_fail(err, r, "no-bpf", NULL, NULL, "maps: %s", strerror(-r));
 	*fresh = e->node->magic != SLC_K_MAGIC;
 	e->node->aging_s = AGING_S;
 	e->node->layout = SLC_K_LAYOUT;
@@ -185,7 +185,7 @@ int maps_open(struct engine *e, bool *fresh, struct engine_error *err)
 	return 0;
 }
 
-void maps_close(struct engine *e)
+void maps_close(struct kern *e)
 {
 	if (!e->skel)
 		return;
@@ -203,10 +203,10 @@ void maps_close(struct engine *e)
 		close(e->grace_inner);
 	if (e->grace_outer >= 0)
 		close(e->grace_outer);
-	engine_bpf__destroy(e->skel);
+	kern_bpf__destroy(e->skel);
 }
 
-static struct bpf_program *program(struct engine *e, enum prog prog)
+static struct bpf_program *program(struct kern *e, enum prog prog)
 {
 	struct bpf_program *const progs[PROG_N] = {
 		e->skel->progs.slc_port_in,
@@ -218,12 +218,12 @@ static struct bpf_program *program(struct engine *e, enum prog prog)
 	return progs[prog];
 }
 
-int maps_prog(struct engine *e, enum prog prog)
+int maps_prog(struct kern *e, enum prog prog)
 {
 	return bpf_program__fd(program(e, prog));
 }
 
-int maps_pin_progs(struct engine *e)
+int maps_pin_progs(struct kern *e)
 {
 	for (unsigned i = 0; i < PROG_N; i++) {
 		char path[512], fresh[520];
@@ -239,14 +239,14 @@ int maps_pin_progs(struct engine *e)
 
 /* --- ports and VLANs -------------------------------------------------------------------------------------------------------- */
 
-const struct slc_k_conf *maps_conf(struct engine *e, uint32_t idx)
+const struct slc_k_conf *maps_conf(struct kern *e, uint32_t idx)
 {
 	const struct slc_k_port *p = &e->ports_map[idx];
 
 	return &p->conf[p->active & 1];
 }
 
-void maps_conf_set(struct engine *e, uint32_t idx, const struct slc_k_conf *conf)
+void maps_conf_set(struct kern *e, uint32_t idx, const struct slc_k_conf *conf)
 {
 	struct slc_k_port *p = &e->ports_map[idx];
 	uint32_t next = !(p->active & 1);
@@ -267,23 +267,23 @@ static void set_bit(__u64 *bits, uint32_t n, bool on)
 		__atomic_fetch_and(&bits[n / 64], ~(1ull << n % 64), __ATOMIC_RELEASE);
 }
 
-void maps_member(struct engine *e, uint16_t vid, uint32_t idx, bool member, bool learner)
+void maps_member(struct kern *e, uint16_t vid, uint32_t idx, bool member, bool learner)
 {
 	set_bit(e->vlans_map[vid].members, idx, member);
 	set_bit(e->vlans_map[vid].learners, idx, member && learner);
 }
 
-int maps_ifs_set(struct engine *e, uint32_t ifindex, uint32_t idx)
+int maps_ifs_set(struct kern *e, uint32_t ifindex, uint32_t idx)
 {
 	return bpf_map__update_elem(e->skel->maps.slc_ifs, &ifindex, sizeof(ifindex), &idx, sizeof(idx), BPF_ANY);
 }
 
-void maps_ifs_del(struct engine *e, uint32_t ifindex)
+void maps_ifs_del(struct kern *e, uint32_t ifindex)
 {
 	bpf_map__delete_elem(e->skel->maps.slc_ifs, &ifindex, sizeof(ifindex), 0);
 }
 
-int maps_cvlans(struct engine *e, uint32_t idx, const struct engine_vlan_set *set)
+int maps_cvlans(struct kern *e, uint32_t idx, const struct kern_vlan_set *set)
 {
 	int fd = bpf_map__fd(e->skel->maps.slc_cvlans);
 
@@ -304,7 +304,7 @@ static struct slc_k_mac mac_key(uint16_t vid, const uint8_t mac[6])
 	return key;
 }
 
-void maps_fdb_forget(struct engine *e, const struct slc_k_mac *key)
+void maps_fdb_forget(struct kern *e, const struct slc_k_mac *key)
 {
 	int fd = bpf_map__fd(e->skel->maps.slc_fdb);
 	uint64_t at;
@@ -315,7 +315,7 @@ void maps_fdb_forget(struct engine *e, const struct slc_k_mac *key)
 	__atomic_fetch_sub(&e->learned[SLC_K_LEARNED_VLAN(key->vlan % SLC_K_VLANS)], 1, __ATOMIC_RELAXED);
 }
 
-int maps_bind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t idx)
+int maps_bind(struct kern *e, uint16_t vid, const uint8_t mac[6], uint32_t idx)
 {
 	int fd = bpf_map__fd(e->skel->maps.slc_fdb);
 	struct slc_k_mac key = mac_key(vid, mac);
@@ -333,7 +333,7 @@ int maps_bind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t idx
 	return 0;
 }
 
-void maps_unbind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t idx)
+void maps_unbind(struct kern *e, uint16_t vid, const uint8_t mac[6], uint32_t idx)
 {
 	int fd = bpf_map__fd(e->skel->maps.slc_fdb);
 	struct slc_k_mac key = mac_key(vid, mac);
@@ -344,7 +344,7 @@ void maps_unbind(struct engine *e, uint16_t vid, const uint8_t mac[6], uint32_t 
 }
 
 /* Where an address of either family is kept. */
-static int known_map(struct engine *e, uint16_t vid, const struct engine_ip *ip, struct slc_k_ip4 *k4, struct slc_k_ip6 *k6,
+static int known_map(struct kern *e, uint16_t vid, const struct kern_ip *ip, struct slc_k_ip4 *k4, struct slc_k_ip6 *k6,
 		     const void **key)
 {
 	*k4 = (struct slc_k_ip4){.addr = ip->v4.s_addr, .vlan = vid};
@@ -355,7 +355,7 @@ static int known_map(struct engine *e, uint16_t vid, const struct engine_ip *ip,
 }
 
 /* An address that finds no room is asked for by broadcast, as everywhere else. */
-void maps_known(struct engine *e, uint16_t vid, const struct engine_ip *ip, const uint8_t mac[6], uint32_t idx)
+void maps_known(struct kern *e, uint16_t vid, const struct kern_ip *ip, const uint8_t mac[6], uint32_t idx)
 {
 	struct slc_k_known value = {.port = idx};
 	struct slc_k_ip4 k4;
@@ -367,7 +367,7 @@ void maps_known(struct engine *e, uint16_t vid, const struct engine_ip *ip, cons
 	bpf_map_update_elem(fd, key, &value, BPF_ANY);
 }
 
-void maps_unknown(struct engine *e, uint16_t vid, const struct engine_ip *ip, uint32_t idx)
+void maps_unknown(struct kern *e, uint16_t vid, const struct kern_ip *ip, uint32_t idx)
 {
 	struct slc_k_known value;
 	struct slc_k_ip4 k4;
@@ -379,7 +379,7 @@ void maps_unknown(struct engine *e, uint16_t vid, const struct engine_ip *ip, ui
 		bpf_map_delete_elem(fd, key);
 }
 
-void maps_fdb_each(struct engine *e, bool (*each)(void *arg, const struct slc_k_mac *key, uint64_t at), void *arg)
+void maps_fdb_each(struct kern *e, bool (*each)(void *arg, const struct slc_k_mac *key, uint64_t at), void *arg)
 {
 	enum { BATCH = 4096 };
 	int fd = bpf_map__fd(e->skel->maps.slc_fdb);
@@ -411,27 +411,27 @@ void maps_fdb_each(struct engine *e, bool (*each)(void *arg, const struct slc_k_
 
 /* --- records, counters ------------------------------------------------------------------------------------------------------ */
 
-int maps_record_put(struct engine *e, uint32_t idx, const struct record *rec)
+int maps_record_put(struct kern *e, uint32_t idx, const struct record *rec)
 {
 	return bpf_map_update_elem(e->records_fd, &idx, rec, BPF_ANY) < 0 ? -errno : 0;
 }
 
-void maps_record_del(struct engine *e, uint32_t idx)
+void maps_record_del(struct kern *e, uint32_t idx)
 {
 	bpf_map_delete_elem(e->records_fd, &idx);
 }
 
-int maps_record_get(struct engine *e, uint32_t idx, struct record *rec)
+int maps_record_get(struct kern *e, uint32_t idx, struct record *rec)
 {
 	return bpf_map_lookup_elem(e->records_fd, &idx, rec) < 0 ? -errno : 0;
 }
 
-bool maps_record_next(struct engine *e, bool first, uint32_t *idx)
+bool maps_record_next(struct kern *e, bool first, uint32_t *idx)
 {
 	return bpf_map_get_next_key(e->records_fd, first ? NULL : idx, idx) == 0;
 }
 
-int maps_count(struct engine *e, uint32_t idx, struct slc_k_count *sum)
+int maps_count(struct kern *e, uint32_t idx, struct slc_k_count *sum)
 {
 	int n = libbpf_num_possible_cpus();
 	size_t words = sizeof(*sum) / sizeof(uint64_t);
@@ -451,7 +451,7 @@ int maps_count(struct engine *e, uint32_t idx, struct slc_k_count *sum)
 	return r;
 }
 
-void maps_count_clear(struct engine *e, uint32_t idx)
+void maps_count_clear(struct kern *e, uint32_t idx)
 {
 	void *zeros = calloc(libbpf_num_possible_cpus(), sizeof(struct slc_k_count));
 

@@ -20,10 +20,10 @@
 
 /* --- compile ------------------------------------------------------------------------------------------------------------------ */
 
-void port_defaults(struct engine_port_conf *c)
+void port_defaults(struct kern_port_conf *c)
 {
 	if (!c->mtu)
-		c->mtu = ENGINE_MTU_DEFAULT;
+		c->mtu = KERN_MTU_DEFAULT;
 	if (!c->qinq_ethertype)
 		c->qinq_ethertype = QINQ_TPID_DEFAULT;
 }
@@ -48,7 +48,7 @@ static uint64_t mask64(unsigned bits)
 	return htobe64(bits == 0 ? 0 : bits >= 64 ? UINT64_MAX : ~(UINT64_MAX >> bits));
 }
 
-static void compile_ip(struct slc_k_conf *out, const struct engine_ip *ip)
+static void compile_ip(struct slc_k_conf *out, const struct kern_ip *ip)
 {
 	if (ip->family == AF_INET) {
 		struct slc_k_net4 *n = &out->net4[out->n4++];
@@ -75,12 +75,12 @@ static void compile_link_local(struct slc_k_conf *out)
 	memcpy(out->link_local, ll, sizeof(ll));
 }
 
-static bool set_has(const struct engine_vlan_set *set, uint16_t vid)
+static bool set_has(const struct kern_vlan_set *set, uint16_t vid)
 {
 	return !set->given || (set->bits[vid / 64] >> vid % 64 & 1);
 }
 
-void port_compile(const struct engine_port_conf *c, struct slc_k_conf *out)
+void port_compile(const struct kern_port_conf *c, struct slc_k_conf *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->flags = SLC_K_USED | (c->has_mac ? SLC_K_HAS_MAC : 0) | (c->n_ips ? SLC_K_CHECK_IPS : 0) |
@@ -96,21 +96,21 @@ void port_compile(const struct engine_port_conf *c, struct slc_k_conf *out)
 	}
 	for (unsigned i = 0; i < c->n_ips; i++)
 		compile_ip(out, &c->ips[i]);
-	if (c->vlan_mode == ENGINE_VLAN_DOT1Q_TUNNEL && c->cvlans.given)
+	if (c->vlan_mode == KERN_VLAN_DOT1Q_TUNNEL && c->cvlans.given)
 		out->flags |= SLC_K_SOME_CVLANS | (set_has(&c->cvlans, 0) ? 0 : SLC_K_REFUSES_UNTAGGED);
-	if (c->vlan_mode == ENGINE_VLAN_TRUNK && !set_has(&c->trunks, 0))
+	if (c->vlan_mode == KERN_VLAN_TRUNK && !set_has(&c->trunks, 0))
 		out->flags |= SLC_K_REFUSES_UNTAGGED;
 	out->in_pps = port_rate(c->in.pps, 0);
 	out->out_pps = port_rate(c->out.pps, 0);
 }
 
-bool port_carries(const struct engine_port_conf *c, uint16_t vid)
+bool port_carries(const struct kern_port_conf *c, uint16_t vid)
 {
 	switch (c->vlan_mode) {
-	case ENGINE_VLAN_TRUNK:
+	case KERN_VLAN_TRUNK:
 		return set_has(&c->trunks, vid);
-	case ENGINE_VLAN_NATIVE_TAGGED:
-	case ENGINE_VLAN_NATIVE_UNTAGGED:
+	case KERN_VLAN_NATIVE_TAGGED:
+	case KERN_VLAN_NATIVE_UNTAGGED:
 		/* VLAN 0 never: leaving untagged, it would be in the native VLAN. */
 		return vid == c->vlan || (vid != 0 && set_has(&c->trunks, vid));
 	default:
@@ -119,12 +119,12 @@ bool port_carries(const struct engine_port_conf *c, uint16_t vid)
 }
 
 /* A port with `mac` has nothing else behind it, in the VLAN where that is bound. */
-static bool learns(const struct engine_port_conf *c, uint16_t vid)
+static bool learns(const struct kern_port_conf *c, uint16_t vid)
 {
 	return !c->has_mac || vid != c->vlan;
 }
 
-void port_each_mac(const struct engine_port_conf *c, void (*each)(void *arg, uint16_t vid, const uint8_t mac[6]), void *arg)
+void port_each_mac(const struct kern_port_conf *c, void (*each)(void *arg, uint16_t vid, const uint8_t mac[6]), void *arg)
 {
 	if (c->has_mac)
 		each(arg, c->vlan, c->mac);
@@ -134,7 +134,7 @@ void port_each_mac(const struct engine_port_conf *c, void (*each)(void *arg, uin
 
 /* --- names -------------------------------------------------------------------------------------------------------------------- */
 
-struct port *port_find(struct engine *e, const char *name)
+struct port *port_find(struct kern *e, const char *name)
 {
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
 		if (e->ports[i] && strcmp(e->ports[i]->rec.conf.name, name) == 0)
@@ -143,12 +143,12 @@ struct port *port_find(struct engine *e, const char *name)
 	return NULL;
 }
 
-void port_alias(struct engine *e, const char *name, char out[128])
+void port_alias(struct kern *e, const char *name, char out[128])
 {
 	snprintf(out, 128, ALIAS_FORM "%s", e->id, name);
 }
 
-const char *port_of_alias(struct engine *e, const char *alias)
+const char *port_of_alias(struct kern *e, const char *alias)
 {
 	char stem[128];
 
@@ -159,9 +159,9 @@ const char *port_of_alias(struct engine *e, const char *alias)
 /* --- publish ------------------------------------------------------------------------------------------------------------------ */
 
 struct binder {
-	struct engine *e;
+	struct kern *e;
 	uint32_t idx;
-	const struct engine_port_conf *keep; /* addresses of this configuration stay */
+	const struct kern_port_conf *keep; /* addresses of this configuration stay */
 	bool kept;
 	const uint8_t *mac;
 	uint16_t vid;
@@ -174,7 +174,7 @@ static void bind_one(void *arg, uint16_t vid, const uint8_t mac[6])
 
 	/* Room was counted before; what is left is memory. The address is flooded to, and heard. */
 	if (r < 0)
-		engine_log(b->e, LOG_ERR, "vlan %u: an address could not be bound: %s", vid, strerror(-r));
+		kern_log(b->e, LOG_ERR, "vlan %u: an address could not be bound: %s", vid, strerror(-r));
 }
 
 static void is_kept(void *arg, uint16_t vid, const uint8_t mac[6])
@@ -198,12 +198,12 @@ static void unbind_one(void *arg, uint16_t vid, const uint8_t mac[6])
 }
 
 /* Addresses that the node vouches for: one host's, of a port whose MAC is fixed. */
-static void each_known(struct engine *e, const struct port *p, const struct engine_port_conf *c, bool known)
+static void each_known(struct kern *e, const struct port *p, const struct kern_port_conf *c, bool known)
 {
 	if (!c->has_mac)
 		return;
 	for (unsigned k = 0; k < 2; k++) {
-		const struct engine_ip *ips = k ? c->addrs : c->ips;
+		const struct kern_ip *ips = k ? c->addrs : c->ips;
 
 		for (unsigned i = 0; i < (k ? c->n_addrs : c->n_ips); i++) {
 			/* `ips` may hold subnets, which are no address; `addr` has its subnet's prefix. */
@@ -217,7 +217,7 @@ static void each_known(struct engine *e, const struct port *p, const struct engi
 	}
 }
 
-void port_share(struct engine *e)
+void port_share(struct kern *e)
 {
 	uint32_t n = 0, share;
 
@@ -227,16 +227,16 @@ void port_share(struct engine *e)
 		/* On several VLANs, or without an address of its own: there may be others behind it. */
 		n += p && !p->orphan &&
 		     (!p->rec.conf.has_mac ||
-		      (p->rec.conf.vlan_mode != ENGINE_VLAN_ACCESS && p->rec.conf.vlan_mode != ENGINE_VLAN_DOT1Q_TUNNEL));
+		      (p->rec.conf.vlan_mode != KERN_VLAN_ACCESS && p->rec.conf.vlan_mode != KERN_VLAN_DOT1Q_TUNNEL));
 	}
 	share = (SLC_K_LEARNED_MAX - TRUNK_SHARE) / (n ? n : 1);
 	e->node->learners = n;
 	e->node->share = share < SHARE_MIN ? SHARE_MIN : share;
 }
 
-void port_publish(struct engine *e, struct port *p, const struct engine_port_conf *old)
+void port_publish(struct kern *e, struct port *p, const struct kern_port_conf *old)
 {
-	const struct engine_port_conf *c = &p->rec.conf;
+	const struct kern_port_conf *c = &p->rec.conf;
 	struct binder b = {.e = e, .idx = p->idx, .keep = c};
 	struct slc_k_conf k;
 
@@ -244,7 +244,7 @@ void port_publish(struct engine *e, struct port *p, const struct engine_port_con
 	k.ifindex = p->ifindex;
 	k.classid = shape_classid(p->idx);
 	k.flags |= (p->shaped_in && c->in.bps ? SLC_K_SHAPE_IN : 0) | (p->shaped_out && c->out.bps ? SLC_K_SHAPE_OUT : 0);
-	maps_cvlans(e, p->idx, c->vlan_mode == ENGINE_VLAN_DOT1Q_TUNNEL ? &c->cvlans : NULL);
+	maps_cvlans(e, p->idx, c->vlan_mode == KERN_VLAN_DOT1Q_TUNNEL ? &c->cvlans : NULL);
 	/* In before out: a member that moves to another VLAN is in both for a moment, and its own configuration decides. */
 	for (unsigned vid = 0; vid < SLC_K_VLANS; vid++) {
 		if (p->ifindex && port_carries(c, vid))
@@ -265,7 +265,7 @@ void port_publish(struct engine *e, struct port *p, const struct engine_port_con
 }
 
 struct flush {
-	struct engine *e;
+	struct kern *e;
 	uint32_t idx;
 };
 
@@ -278,7 +278,7 @@ static bool flush_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 	return true;
 }
 
-static void leave_vlans(struct engine *e, const struct port *p, const struct engine_port_conf *c)
+static void leave_vlans(struct kern *e, const struct port *p, const struct kern_port_conf *c)
 {
 	for (unsigned vid = 0; vid < SLC_K_VLANS; vid++) {
 		if (port_carries(c, vid))
@@ -286,7 +286,7 @@ static void leave_vlans(struct engine *e, const struct port *p, const struct eng
 	}
 }
 
-void port_retract(struct engine *e, struct port *p, const struct engine_port_conf *old)
+void port_retract(struct kern *e, struct port *p, const struct kern_port_conf *old)
 {
 	struct slc_k_conf none = {0};
 	struct flush f = {e, p->idx};
@@ -306,7 +306,7 @@ void port_retract(struct engine *e, struct port *p, const struct engine_port_con
 }
 
 /* Its addresses stay bound: frames to it are dropped and counted (tx-down), not flooded. */
-void port_lost(struct engine *e, struct port *p)
+void port_lost(struct kern *e, struct port *p)
 {
 	struct slc_k_conf k = *maps_conf(e, p->idx);
 
@@ -322,7 +322,7 @@ void port_lost(struct engine *e, struct port *p)
 
 /* --- trunk, VLANs ------------------------------------------------------------------------------------------------------------- */
 
-void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const struct veth_link *link)
+void trunk_publish(struct kern *e, const struct kern_trunk_conf *conf, const struct veth_link *link)
 {
 	struct slc_k_conf trunk = {0}, host = {0};
 	bool there = conf->ifname[0], in_vlan = there && conf->vlan;
@@ -352,7 +352,7 @@ void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const
 	maps_conf_set(e, SLC_K_TRUNK, &trunk);
 	maps_conf_set(e, SLC_K_HOST, &host);
 	if (in_vlan && maps_bind(e, conf->vlan, link->mac, SLC_K_HOST) < 0)
-		engine_log(e, LOG_ERR, "vlan %u: the host's address could not be bound", conf->vlan);
+		kern_log(e, LOG_ERR, "vlan %u: the host's address could not be bound", conf->vlan);
 	if (old_vlan && (!in_vlan || old_vlan != conf->vlan || memcmp(old_mac, link->mac, 6) != 0))
 		maps_unbind(e, old_vlan, old_mac, SLC_K_HOST);
 	e->ports_map[SLC_K_HOST].link_up = there;
@@ -360,7 +360,7 @@ void trunk_publish(struct engine *e, const struct engine_trunk_conf *conf, const
 	e->trunk = *conf;
 }
 
-void vlan_publish(struct engine *e, const struct engine_vlan_conf *conf)
+void vlan_publish(struct kern *e, const struct kern_vlan_conf *conf)
 {
 	struct slc_k_vlan *v = &e->vlans_map[conf->id];
 	struct slc_k_rate storm = port_rate(conf->storm_pps, 0);

@@ -11,7 +11,7 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 
-#include "engine.skel.h"
+#include "kern.skel.h"
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -20,7 +20,7 @@ static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 
 static bool programs_load(void)
 {
-	struct engine_bpf *skel = engine_bpf__open();
+	struct kern_bpf *skel = kern_bpf__open();
 	struct bpf_map *map;
 	bool ok;
 
@@ -28,8 +28,8 @@ static bool programs_load(void)
 		return false;
 	/* On trial, nothing is pinned. */
 	bpf_object__for_each_map(map, skel->obj) bpf_map__set_pin_path(map, NULL);
-	ok = engine_bpf__load(skel) == 0;
-	engine_bpf__destroy(skel);
+	ok = kern_bpf__load(skel) == 0;
+	kern_bpf__destroy(skel);
 	return ok;
 }
 
@@ -53,9 +53,9 @@ static bool veth_and_htb(bool *htb)
 	return veth;
 }
 
-void engine_probe(struct engine_features *out)
+void kern_probe(struct kern_features *out)
 {
-	static struct engine_features found;
+	static struct kern_features found;
 	static bool probed;
 	bool veth = false, htb = false, programs;
 	int back;

@@ -71,7 +71,7 @@ static uint32_t burst_ticks(uint64_t rate, uint64_t burst)
 	return ticks < 1 ? 1 : ticks > UINT32_MAX ? UINT32_MAX : ticks;
 }
 
-static int set_class(struct nl *nl, uint32_t ifindex, uint32_t classid, const struct engine_limit *limit)
+static int set_class(struct nl *nl, uint32_t ifindex, uint32_t classid, const struct kern_limit *limit)
 {
 	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = ROOT, .tcm_handle = classid};
 	uint64_t rate = limit->bps / 8 ? limit->bps / 8 : 1, burst = limit->burst_bytes ? limit->burst_bytes : rate / 100;
@@ -99,7 +99,7 @@ static int set_class(struct nl *nl, uint32_t ifindex, uint32_t classid, const st
 }
 
 /* 100 ms of the rate, and room for a few segmentation requests at any. */
-static int set_leaf(struct nl *nl, uint32_t ifindex, uint32_t classid, uint32_t handle, const struct engine_limit *limit)
+static int set_leaf(struct nl *nl, uint32_t ifindex, uint32_t classid, uint32_t handle, const struct kern_limit *limit)
 {
 	uint64_t room = limit->bps / 80;
 	struct tc_fifo_qopt opt = {.limit = room < QUEUE_MIN ? QUEUE_MIN : room > QUEUE_MAX ? QUEUE_MAX : room};
@@ -112,12 +112,12 @@ static int set_leaf(struct nl *nl, uint32_t ifindex, uint32_t classid, uint32_t 
 	return nl_talk(nl);
 }
 
-static int failed(struct engine_error *err, int r, const struct nl *nl, const char *attr, const char *port)
+static int failed(struct kern_error *err, int r, const struct nl *nl, const char *attr, const char *port)
 {
 	if (r == -ENOENT)
-		return engine_fail(err, -EOPNOTSUPP, "not-supported", attr, "limit pps instead", "port %s: the kernel has no HTB",
-				   port);
-	return engine_fail_nl(err, r, nl, attr, "port %s: shaping", port);
+		return kern_fail(err, -EOPNOTSUPP, "not-supported", attr, "limit pps instead", "port %s: the kernel has no HTB",
+				 port);
+	return kern_fail_nl(err, r, nl, attr, "port %s: shaping", port);
 }
 
 /* --- what did not fit ----------------------------------------------------------------------------------------------------------- */
@@ -146,7 +146,7 @@ static int take_class(void *arg, const struct nlmsghdr *msg)
 	return 0;
 }
 
-static struct class_drops class_drops(struct engine *e, uint32_t ifindex, uint32_t classid)
+static struct class_drops class_drops(struct kern *e, uint32_t ifindex, uint32_t classid)
 {
 	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_handle = classid};
 	struct class_drops cd = {.classid = classid};
@@ -156,19 +156,19 @@ static struct class_drops class_drops(struct engine *e, uint32_t ifindex, uint32
 	return cd;
 }
 
-uint64_t shape_in_drops(struct engine *e, const struct port *p)
+uint64_t shape_in_drops(struct kern *e, const struct port *p)
 {
 	return p->shaped_in ? class_drops(e, e->shaper.near, shape_classid(p->idx)).drops : 0;
 }
 
-uint64_t shape_out_drops(struct engine *e, const struct port *p)
+uint64_t shape_out_drops(struct kern *e, const struct port *p)
 {
 	return p->shaped_out ? class_drops(e, p->ifindex, OUT_CLASS).drops : 0;
 }
 
 /* --- out ---------------------------------------------------------------------------------------------------------------------- */
 
-int shape_out_set(struct engine *e, struct port *p, const struct engine_limit *limit, struct engine_error *err)
+int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err)
 {
 	int r = set_root(&e->nl, p->ifindex, TC_H_MIN(OUT_CLASS));
 
@@ -186,7 +186,7 @@ int shape_out_set(struct engine *e, struct port *p, const struct engine_limit *l
 	return 0;
 }
 
-void shape_out_del(struct engine *e, struct port *p)
+void shape_out_del(struct kern *e, struct port *p)
 {
 	struct class_drops cd;
 
@@ -206,7 +206,7 @@ uint32_t shape_classid(uint32_t idx)
 	return TC_H_MAKE(1u << 16, IN_MINOR + idx);
 }
 
-static int create_shaper(struct engine *e, const char *near, const char *far)
+static int create_shaper(struct kern *e, const char *near, const char *far)
 {
 	struct ifinfomsg ifi = {0};
 	struct nl *nl = &e->nl;
@@ -228,7 +228,7 @@ static int create_shaper(struct engine *e, const char *near, const char *far)
 	return nl_talk(nl);
 }
 
-int shaper_make(struct engine *e, struct engine_error *err)
+int shaper_make(struct kern *e, struct kern_error *err)
 {
 	char near[IFNAMSIZ], far[IFNAMSIZ], alias[128];
 	uint32_t near_index, far_index;
@@ -242,7 +242,7 @@ int shaper_make(struct engine *e, struct engine_error *err)
 	if (!near_index) {
 		r = create_shaper(e, near, far);
 		if (r < 0)
-			return engine_fail_nl(err, r, &e->nl, "in_bps", "the shaper %s", near);
+			return kern_fail_nl(err, r, &e->nl, "in_bps", "the shaper %s", near);
 		near_index = if_nametoindex(near);
 	}
 	far_index = if_nametoindex(far);
@@ -260,7 +260,7 @@ int shaper_make(struct engine *e, struct engine_error *err)
 	return 0;
 }
 
-int shape_in_set(struct engine *e, struct port *p, const struct engine_limit *limit, struct engine_error *err)
+int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err)
 {
 	uint32_t classid = shape_classid(p->idx);
 	int r = shaper_make(e, err);
@@ -276,7 +276,7 @@ int shape_in_set(struct engine *e, struct port *p, const struct engine_limit *li
 	return 0;
 }
 
-void shape_in_del(struct engine *e, struct port *p)
+void shape_in_del(struct kern *e, struct port *p)
 {
 	struct tcmsg tc = {.tcm_ifindex = (int)e->shaper.near, .tcm_parent = ROOT, .tcm_handle = shape_classid(p->idx)};
 

@@ -8,7 +8,7 @@
 #include <time.h>
 
 /* Index of a port by name, the two that are no container's too. */
-static int index_by_name(struct engine *e, const char *name, struct port **p)
+static int index_by_name(struct kern *e, const char *name, struct port **p)
 {
 	*p = NULL;
 	if (strcmp(name, TRUNK_NAME) == 0)
@@ -31,7 +31,7 @@ static bool count_mac(void *arg, const struct slc_k_mac *key, uint64_t at)
 	return true;
 }
 
-int engine_port_state(struct engine *e, const char *name, struct engine_port_state *out)
+int kern_port_state(struct kern *e, const char *name, struct kern_port_state *out)
 {
 	const struct slc_k_conf *k;
 	struct port *p;
@@ -58,7 +58,7 @@ int engine_port_state(struct engine *e, const char *name, struct engine_port_sta
 	return 0;
 }
 
-int engine_port_stats(struct engine *e, const char *name, struct engine_port_stats *out)
+int kern_port_stats(struct kern *e, const char *name, struct kern_port_stats *out)
 {
 	struct slc_k_count c;
 	uint64_t in, sent;
@@ -70,7 +70,7 @@ int engine_port_stats(struct engine *e, const char *name, struct engine_port_sta
 	r = maps_count(e, idx, &c);
 	if (r < 0)
 		return r;
-	*out = (struct engine_port_stats){
+	*out = (struct kern_port_stats){
 		.rx_frames = c.rx_frames,
 		.rx_bytes = c.rx_bytes,
 		.tx_frames = c.tx_frames,
@@ -92,7 +92,7 @@ int engine_port_stats(struct engine *e, const char *name, struct engine_port_sta
 	return 0;
 }
 
-const char *engine_port_walk(struct engine *e, unsigned *cursor)
+const char *kern_port_walk(struct kern *e, unsigned *cursor)
 {
 	for (unsigned i = *cursor < SLC_K_FIRST ? SLC_K_FIRST : *cursor; i < SLC_K_PORTS; i++) {
 		if (e->ports[i]) {
@@ -104,7 +104,7 @@ const char *engine_port_walk(struct engine *e, unsigned *cursor)
 	return NULL;
 }
 
-const struct engine_port_conf *engine_port_conf(struct engine *e, const char *name)
+const struct kern_port_conf *kern_port_conf(struct kern *e, const char *name)
 {
 	const struct port *p = port_find(e, name);
 
@@ -112,10 +112,10 @@ const struct engine_port_conf *engine_port_conf(struct engine *e, const char *na
 }
 
 struct fdb_walk {
-	struct engine *e;
+	struct kern *e;
 	int vlan, idx;
 	uint32_t now;
-	bool (*each)(void *arg, const struct engine_fdb_entry *entry);
+	bool (*each)(void *arg, const struct kern_fdb_entry *entry);
 	void *arg;
 };
 
@@ -123,7 +123,7 @@ static bool walk_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 {
 	struct fdb_walk *w = arg;
 	uint32_t idx = SLC_K_AT_PORT(at);
-	struct engine_fdb_entry entry = {
+	struct kern_fdb_entry entry = {
 		.vlan = key->vlan,
 		.is_static = SLC_K_AT_STATIC(at),
 		.age_s = SLC_K_AT_STATIC(at) ? 0 : w->now - SLC_K_AT_HEARD(at),
@@ -144,8 +144,8 @@ static bool walk_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 	return w->each(w->arg, &entry);
 }
 
-int engine_fdb_walk(struct engine *e, int vlan, const char *port, bool (*each)(void *arg, const struct engine_fdb_entry *entry),
-		    void *arg)
+int kern_fdb_walk(struct kern *e, int vlan, const char *port, bool (*each)(void *arg, const struct kern_fdb_entry *entry),
+		  void *arg)
 {
 	struct fdb_walk w = {.e = e, .vlan = vlan, .idx = -1, .each = each, .arg = arg};
 	struct timespec ts;

@@ -22,7 +22,7 @@ static enum bpf_tc_attach_point point(enum prog prog)
 	return prog == PROG_TRUNK_OUT ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
-int tc_attach(struct engine *e, uint32_t ifindex, enum prog prog)
+int tc_attach(struct kern *e, uint32_t ifindex, enum prog prog)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point(prog));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY, .prog_fd = maps_prog(e, prog),

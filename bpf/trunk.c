@@ -37,7 +37,7 @@ static int set_offloads(const char *ifname, bool on)
 	return r;
 }
 
-static int create(struct engine *e, const char *name, const char *peer_name, uint16_t mtu)
+static int create(struct kern *e, const char *name, const char *peer_name, uint16_t mtu)
 {
 	struct ifinfomsg ifi = {0};
 	struct nl *nl = &e->nl;
@@ -65,7 +65,7 @@ static bool is_half_made(const struct veth_link *link, const char *peer_name)
 	return link->peer && link->peer_nsid < 0 && link->peer == if_nametoindex(peer_name);
 }
 
-int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool offload, char *peer, struct engine_error *err)
+int kern_trunk_netdev(struct kern *e, const char *name, uint16_t mtu, bool offload, char *peer, struct kern_error *err)
 {
 	char peer_name[16], alias[128];
 	struct veth_link link;
@@ -76,14 +76,14 @@ int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool o
 	if (err)
 		memset(err, 0, sizeof(*err));
 	if (strlen(name) < 1 || strlen(name) > 12)
-		return engine_fail(err, -EINVAL, "invalid", "trunk_name", "1-12 characters", "trunk netdev name %s", name);
+		return kern_fail(err, -EINVAL, "invalid", "trunk_name", "1-12 characters", "trunk netdev name %s", name);
 	snprintf(peer_name, sizeof(peer_name), "%s-dp", name);
 	port_alias(e, TRUNK_ALIAS, alias);
 	ifindex = if_nametoindex(name);
 	if (!ifindex) {
-		r = create(e, name, peer_name, mtu ? mtu : ENGINE_MTU_DEFAULT);
+		r = create(e, name, peer_name, mtu ? mtu : KERN_MTU_DEFAULT);
 		if (r < 0)
-			return engine_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
+			return kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
 		made = true;
 		ifindex = if_nametoindex(name);
 		tc_silence(peer_name);
@@ -94,8 +94,7 @@ int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool o
 	if (!link.alias[0] && is_half_made(&link, peer_name))
 		r = veth_set_alias(&e->nl, ifindex, alias);
 	else if (strcmp(link.alias, alias) != 0)
-		return engine_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev",
-				   name);
+		return kern_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev", name);
 	if (r < 0 || (r = set_offloads(name, offload)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
 	    (r = veth_set_up(&e->nl, link.peer, true)) < 0)
 		goto unmake;
@@ -106,5 +105,5 @@ int engine_trunk_netdev(struct engine *e, const char *name, uint16_t mtu, bool o
 unmake:
 	if (made)
 		veth_unmake(e, ifindex);
-	return engine_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
+	return kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
 }

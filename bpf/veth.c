@@ -65,7 +65,7 @@ static int link_by_index(struct nl *nl, uint32_t ifindex, struct veth_link *out)
 	return nl_ask(nl, take_link, out);
 }
 
-int veth_link(struct engine *e, uint32_t ifindex, struct veth_link *out)
+int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out)
 {
 	return link_by_index(&e->nl, ifindex, out);
 }
@@ -133,7 +133,7 @@ static int set_mac(struct nl *nl, uint32_t ifindex, const uint8_t mac[6])
 
 /* --- making ------------------------------------------------------------------------------------------------------------------ */
 
-static int create_pair(struct engine *e, const struct engine_port_conf *c, const char *host, int ns_fd)
+static int create_pair(struct kern *e, const struct kern_port_conf *c, const char *host, int ns_fd)
 {
 	struct ifinfomsg ifi = {0};
 	struct nl *nl = &e->nl;
@@ -158,7 +158,7 @@ static int create_pair(struct engine *e, const struct engine_port_conf *c, const
 	return nl_talk(nl);
 }
 
-static int change_addr(struct nl *nl, uint16_t type, uint32_t ifindex, const struct engine_ip *ip)
+static int change_addr(struct nl *nl, uint16_t type, uint32_t ifindex, const struct kern_ip *ip)
 {
 	struct ifaddrmsg ifa = {
 		.ifa_family = ip->family,
@@ -196,7 +196,7 @@ static int change_route(struct nl *nl, uint16_t type, uint32_t ifindex, uint8_t 
 	return nl_talk(nl);
 }
 
-static bool has_addr(const struct engine_port_conf *c, const struct engine_ip *ip)
+static bool has_addr(const struct kern_port_conf *c, const struct kern_ip *ip)
 {
 	for (unsigned i = 0; c && i < c->n_addrs; i++) {
 		if (memcmp((const void *)&c->addrs[i], (const void *)ip, sizeof(*ip)) == 0)
@@ -205,17 +205,17 @@ static bool has_addr(const struct engine_port_conf *c, const struct engine_ip *i
 	return false;
 }
 
-static int addr_failed(struct engine_error *err, int r, const struct nl *nl, const struct engine_ip *ip, const char *name)
+static int addr_failed(struct kern_error *err, int r, const struct nl *nl, const struct kern_ip *ip, const char *name)
 {
 	char text[INET6_ADDRSTRLEN];
 
 	inet_ntop(ip->family, &ip->v4, text, sizeof(text));
-	return engine_fail_nl(err, r, nl, "addr", "port %s: address %s/%u", name, text, ip->prefix);
+	return kern_fail_nl(err, r, nl, "addr", "port %s: address %s/%u", name, text, ip->prefix);
 }
 
 /* From the addresses and routes of `old` (NULL: none) to those of c. In the container's namespace, its netdev is up. */
-static int set_addresses(struct nl *nl, uint32_t ifindex, const struct engine_port_conf *old, const struct engine_port_conf *c,
-			 struct engine_error *err)
+static int set_addresses(struct nl *nl, uint32_t ifindex, const struct kern_port_conf *old, const struct kern_port_conf *c,
+			 struct kern_error *err)
 {
 	int r;
 
@@ -239,45 +239,45 @@ static int set_addresses(struct nl *nl, uint32_t ifindex, const struct engine_po
 	else
 		r = old && old->has_gateway4 ? change_route(nl, RTM_DELROUTE, ifindex, AF_INET, &old->gateway4) : 0;
 	if (r < 0 && r != -ESRCH)
-		return engine_fail_nl(err, r, nl, "gateway", "port %s: default route", c->name);
+		return kern_fail_nl(err, r, nl, "gateway", "port %s: default route", c->name);
 	if (c->has_gateway6)
 		r = change_route(nl, RTM_NEWROUTE, ifindex, AF_INET6, &c->gateway6);
 	else
 		r = old && old->has_gateway6 ? change_route(nl, RTM_DELROUTE, ifindex, AF_INET6, &old->gateway6) : 0;
 	if (r < 0 && r != -ESRCH)
-		return engine_fail_nl(err, r, nl, "gateway", "port %s: default IPv6 route", c->name);
+		return kern_fail_nl(err, r, nl, "gateway", "port %s: default IPv6 route", c->name);
 	return 0;
 }
 
 /* What is done in the container's namespace. `old` NULL: the netdev is new. */
-static int furnish(struct engine *e, struct port *p, int ns_fd, const struct engine_port_conf *old,
-		   const struct engine_port_conf *c, struct engine_error *err)
+static int furnish(struct kern *e, struct port *p, int ns_fd, const struct kern_port_conf *old, const struct kern_port_conf *c,
+		   struct kern_error *err)
 {
 	struct nl nl;
 	int back, r;
 
 	r = netns_enter(ns_fd, &back);
 	if (r < 0)
-		return engine_fail_nl(err, r, NULL, "netns", "port %s: entering %s", c->name, c->netns);
+		return kern_fail_nl(err, r, NULL, "netns", "port %s: entering %s", c->name, c->netns);
 	r = nl_open(&nl, 0);
 	netns_leave(back);
 	if (r < 0)
-		return engine_fail_nl(err, r, NULL, NULL, "port %s: netlink", c->name);
+		return kern_fail_nl(err, r, NULL, NULL, "port %s: netlink", c->name);
 	if (old && c->has_mac && (!old->has_mac || memcmp(old->mac, c->mac, 6) != 0)) {
 		r = set_mac(&nl, p->peer, c->mac);
 		if (r < 0)
-			engine_fail_nl(err, r, &nl, "mac", "port %s: MAC of %s", c->name, c->ifname);
+			kern_fail_nl(err, r, &nl, "mac", "port %s: MAC of %s", c->name, c->ifname);
 	}
 	if (r == 0 && old && old->mtu != c->mtu) {
 		r = set_mtu(&nl, p->peer, c->mtu);
 		if (r < 0)
-			engine_fail_nl(err, r, &nl, "mtu", "port %s: mtu %u of %s", c->name, c->mtu, c->ifname);
+			kern_fail_nl(err, r, &nl, "mtu", "port %s: mtu %u of %s", c->name, c->mtu, c->ifname);
 	}
 	/* New, or found without a configuration (which has no name): its maker may have been killed before he came to this. */
 	if (r == 0 && (!old || !old->name[0])) {
 		r = veth_set_up(&nl, p->peer, true);
 		if (r < 0)
-			engine_fail_nl(err, r, &nl, "ifname", "port %s: bringing up %s", c->name, c->ifname);
+			kern_fail_nl(err, r, &nl, "ifname", "port %s: bringing up %s", c->name, c->ifname);
 	}
 	if (r == 0)
 		r = set_addresses(&nl, p->peer, old, c, err);
@@ -285,26 +285,26 @@ static int furnish(struct engine *e, struct port *p, int ns_fd, const struct eng
 	return r;
 }
 
-static int open_netns(const struct engine_port_conf *c, struct engine_error *err)
+static int open_netns(const struct kern_port_conf *c, struct kern_error *err)
 {
 	int fd = netns_open(c->netns);
 
 	if (fd == -EINVAL)
-		return engine_fail(err, fd, "no-such-namespace", "netns", NULL, "port %s: %s is not a network namespace", c->name,
-				   c->netns);
+		return kern_fail(err, fd, "no-such-namespace", "netns", NULL, "port %s: %s is not a network namespace", c->name,
+				 c->netns);
 	if (fd < 0)
-		return engine_fail(err, fd, "no-such-namespace", "netns", "a path, a pid, or a name that `ip netns` lists",
-				   "port %s: namespace %s: %s", c->name, c->netns, strerror(-fd));
+		return kern_fail(err, fd, "no-such-namespace", "netns", "a path, a pid, or a name that `ip netns` lists",
+				 "port %s: namespace %s: %s", c->name, c->netns, strerror(-fd));
 	if (netns_is_own(fd)) {
 		close(fd);
-		return engine_fail(err, -EINVAL, "own-namespace", "netns", NULL, "port %s: %s is the node's own namespace", c->name,
-				   c->netns);
+		return kern_fail(err, -EINVAL, "own-namespace", "netns", NULL, "port %s: %s is the node's own namespace", c->name,
+				 c->netns);
 	}
 	return fd;
 }
 
 /* A netdev of our name without an alias was left half made by somebody who was killed there. */
-static int remove_half_made(struct engine *e, const char *host)
+static int remove_half_made(struct kern *e, const char *host)
 {
 	uint32_t ifindex = if_nametoindex(host);
 	struct veth_link link;
@@ -315,25 +315,25 @@ static int remove_half_made(struct engine *e, const char *host)
 	return 0;
 }
 
-static int make_pair(struct engine *e, struct port *p, int ns_fd, struct engine_error *err)
+static int make_pair(struct kern *e, struct port *p, int ns_fd, struct kern_error *err)
 {
-	const struct engine_port_conf *c = &p->rec.conf;
+	const struct kern_port_conf *c = &p->rec.conf;
 	int r = create_pair(e, c, p->host_ifname, ns_fd);
 
 	if (r == -EEXIST && if_nametoindex(p->host_ifname) && remove_half_made(e, p->host_ifname) == 0)
 		r = create_pair(e, c, p->host_ifname, ns_fd);
 	if (r == -EEXIST)
-		return engine_fail(err, r, "in-use", "ifname", "another ifname, or remove the netdev that has it",
-				   "port %s: namespace %s has a netdev %s already", c->name, c->netns, c->ifname);
+		return kern_fail(err, r, "in-use", "ifname", "another ifname, or remove the netdev that has it",
+				 "port %s: namespace %s has a netdev %s already", c->name, c->netns, c->ifname);
 	if (r < 0)
-		return engine_fail_nl(err, r, &e->nl, "ifname", "port %s: making %s in %s", c->name, c->ifname, c->netns);
+		return kern_fail_nl(err, r, &e->nl, "ifname", "port %s: making %s in %s", c->name, c->ifname, c->netns);
 	p->ifindex = if_nametoindex(p->host_ifname);
-	return p->ifindex ? 0 : engine_fail_nl(err, -ENODEV, NULL, NULL, "port %s: %s", c->name, p->host_ifname);
+	return p->ifindex ? 0 : kern_fail_nl(err, -ENODEV, NULL, NULL, "port %s: %s", c->name, p->host_ifname);
 }
 
-int veth_make(struct engine *e, struct port *p, struct engine_error *err)
+int veth_make(struct kern *e, struct port *p, struct kern_error *err)
 {
-	const struct engine_port_conf *c = &p->rec.conf;
+	const struct kern_port_conf *c = &p->rec.conf;
 	struct veth_link link;
 	char alias[128];
 	int ns_fd, r;
@@ -349,7 +349,7 @@ int veth_make(struct engine *e, struct port *p, struct engine_error *err)
 	tc_silence(p->host_ifname);
 	if ((r = veth_set_alias(&e->nl, p->ifindex, alias)) < 0 || (r = link_by_index(&e->nl, p->ifindex, &link)) < 0 ||
 	    (r = tc_attach(e, p->ifindex, PROG_PORT_IN)) < 0) {
-		engine_fail_nl(err, r, &e->nl, NULL, "port %s: %s", c->name, p->host_ifname);
+		kern_fail_nl(err, r, &e->nl, NULL, "port %s: %s", c->name, p->host_ifname);
 		goto unmake;
 	}
 	p->peer = link.peer;
@@ -368,8 +368,8 @@ close_ns:
 	return r;
 }
 
-int veth_change(struct engine *e, struct port *p, const struct engine_port_conf *from, const struct engine_port_conf *to,
-		struct engine_error *err)
+int veth_change(struct kern *e, struct port *p, const struct kern_port_conf *from, const struct kern_port_conf *to,
+		struct kern_error *err)
 {
 	bool mtu = from->mtu != to->mtu;
 	int ns_fd, r;
@@ -387,13 +387,13 @@ int veth_change(struct engine *e, struct port *p, const struct engine_port_conf 
 	if (r == 0 && mtu) {
 		r = set_mtu(&e->nl, p->ifindex, to->mtu);
 		if (r < 0)
-			engine_fail_nl(err, r, &e->nl, "mtu", "port %s: mtu %u", to->name, to->mtu);
+			kern_fail_nl(err, r, &e->nl, "mtu", "port %s: mtu %u", to->name, to->mtu);
 	}
 	close(ns_fd);
 	return r;
 }
 
-int veth_up(struct engine *e, struct port *p)
+int veth_up(struct kern *e, struct port *p)
 {
 	int r = p->host_up ? 0 : veth_set_up(&e->nl, p->ifindex, true);
 
@@ -401,7 +401,7 @@ int veth_up(struct engine *e, struct port *p)
 	return r;
 }
 
-int veth_is_there(struct engine *e, const struct port *p)
+int veth_is_there(struct kern *e, const struct port *p)
 {
 	int ns_fd = netns_open(p->rec.conf.netns), back, r;
 	struct veth_link link;
@@ -426,7 +426,7 @@ int veth_is_there(struct engine *e, const struct port *p)
 
 /* --- unmaking ---------------------------------------------------------------------------------------------------------------- */
 
-void veth_unmake(struct engine *e, uint32_t ifindex)
+void veth_unmake(struct kern *e, uint32_t ifindex)
 {
 	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
 
@@ -434,7 +434,7 @@ void veth_unmake(struct engine *e, uint32_t ifindex)
 	nl_talk(&e->nl);
 }
 
-void veth_unmake_all(struct engine *e, const uint32_t *ifindexes, unsigned n)
+void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n)
 {
 	struct ifinfomsg ifi = {0};
 	unsigned together = 0;

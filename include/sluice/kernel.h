@@ -3,7 +3,7 @@
 #define SLUICE_KERNEL_H
 
 /*
- * What the kernel engine's programs (bpf/engine.bpf.c) and their owner (bpf/engine.h) share: the maps' keys and values.
+ * What the kernel engine's programs (bpf/kern.bpf.c) and their owner (bpf/kern.h) share: the maps' keys and values.
  *
  *   slc_node    [1]               layout, the netdevs that the programs must know
  *   slc_ports   [SLC_K_PORTS]     what a port may do: two copies, one active                mapped by the owner

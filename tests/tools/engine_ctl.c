@@ -21,12 +21,12 @@
 
 #include <arpa/inet.h>
 
-#include "engine.h"
+#include "kern.h"
 
 #define MAX_OPS 4096
 
-static struct engine *engine;
-static struct engine_op ops[MAX_OPS];
+static struct kern *engine;
+static struct kern_op ops[MAX_OPS];
 static size_t n_ops;
 static bool batch;
 
@@ -36,7 +36,7 @@ static const char *const drop_names[] = {
 #undef X
 };
 
-static void event(void *arg, const char *port, enum engine_event what)
+static void event(void *arg, const char *port, enum kern_event what)
 {
 	static const char *const names[] = {"up", "down", "lost"};
 
@@ -50,7 +50,7 @@ static bool parse_mac(const char *s, uint8_t mac[6])
 	return sscanf(s, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5]) == 6;
 }
 
-static bool parse_ip(const char *s, struct engine_ip *ip)
+static bool parse_ip(const char *s, struct kern_ip *ip)
 {
 	char text[64], *slash;
 
@@ -63,7 +63,7 @@ static bool parse_ip(const char *s, struct engine_ip *ip)
 	return inet_pton(ip->family, text, &ip->v4) == 1;
 }
 
-static bool parse_set(char *s, struct engine_vlan_set *set)
+static bool parse_set(char *s, struct kern_vlan_set *set)
 {
 	set->given = true;
 	for (char *save, *w = strtok_r(s, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
@@ -75,7 +75,7 @@ static bool parse_set(char *s, struct engine_vlan_set *set)
 	return true;
 }
 
-static bool parse_mode(const char *s, enum engine_vlan_mode *mode)
+static bool parse_mode(const char *s, enum kern_vlan_mode *mode)
 {
 	static const char *const names[] = {"access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel"};
 
@@ -88,18 +88,18 @@ static bool parse_mode(const char *s, enum engine_vlan_mode *mode)
 	return false;
 }
 
-static bool parse_ips(char *v, struct engine_ip *ips, uint8_t *n)
+static bool parse_ips(char *v, struct kern_ip *ips, uint8_t *n)
 {
 	for (char *save, *w = strtok_r(v, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-		if (*n == ENGINE_MAX_IPS || !parse_ip(w, &ips[(*n)++]))
+		if (*n == KERN_MAX_IPS || !parse_ip(w, &ips[(*n)++]))
 			return false;
 	}
 	return true;
 }
 
-static bool parse_gateways(char *v, struct engine_port_conf *c)
+static bool parse_gateways(char *v, struct kern_port_conf *c)
 {
-	struct engine_ip ips[ENGINE_MAX_IPS];
+	struct kern_ip ips[KERN_MAX_IPS];
 	uint8_t n = 0;
 
 	if (!parse_ips(v, ips, &n))
@@ -116,10 +116,10 @@ static bool parse_gateways(char *v, struct engine_port_conf *c)
 	return true;
 }
 
-static bool parse_static(char *v, struct engine_port_conf *c)
+static bool parse_static(char *v, struct kern_port_conf *c)
 {
 	for (char *save, *w = strtok_r(v, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-		struct engine_static_mac *s = &c->static_macs[c->n_static_macs++];
+		struct kern_static_mac *s = &c->static_macs[c->n_static_macs++];
 		char *at = strchr(w, '@');
 
 		if (!at || !parse_mac(w, s->mac))
@@ -129,7 +129,7 @@ static bool parse_static(char *v, struct engine_port_conf *c)
 	return true;
 }
 
-static bool port_key(struct engine_port_conf *c, const char *key, char *v)
+static bool port_key(struct kern_port_conf *c, const char *key, char *v)
 {
 	const struct {
 		const char *key;
@@ -186,7 +186,7 @@ static bool port_key(struct engine_port_conf *c, const char *key, char *v)
 	return true;
 }
 
-static bool vlan_key(struct engine_vlan_conf *c, const char *key, const char *v)
+static bool vlan_key(struct kern_vlan_conf *c, const char *key, const char *v)
 {
 	if (strcmp(key, "storm") == 0)
 		c->storm_pps = strtoull(v, NULL, 10);
@@ -201,7 +201,7 @@ static bool vlan_key(struct engine_vlan_conf *c, const char *key, const char *v)
 
 static bool trunk_offload;
 
-static bool trunk_key(struct engine_trunk_conf *c, const char *key, const char *v)
+static bool trunk_key(struct kern_trunk_conf *c, const char *key, const char *v)
 {
 	if (strcmp(key, "vlan") == 0)
 		c->vlan = atoi(v);
@@ -226,7 +226,7 @@ static uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static void told(int r, const struct engine_error *err)
+static void told(int r, const struct kern_error *err)
 {
 	if (r < 0)
 		printf("error %s %s|%s|%s|%s\n", strerrorname_np(-r), err->name, err->attr, err->msg, err->hint);
@@ -236,9 +236,9 @@ static void told(int r, const struct engine_error *err)
 
 static void apply(void)
 {
-	struct engine_error err = {.name = ""};
+	struct kern_error err = {.name = ""};
 	uint64_t start = now_us();
-	int r = engine_apply(engine, ops, n_ops, false, &err);
+	int r = kern_apply(engine, ops, n_ops, false, &err);
 
 	if (r == 0)
 		printf("took %llu\n", (unsigned long long)(now_us() - start));
@@ -249,7 +249,7 @@ static void apply(void)
 }
 
 /* Takes conf over. */
-static void change(enum engine_op_type type, void *conf)
+static void change(enum kern_op_type type, void *conf)
 {
 	if (n_ops == MAX_OPS) {
 		printf("error ENOSPC too-many||too many changes in one transaction|\n");
@@ -284,30 +284,30 @@ static bool split(char *word, char **value)
 
 static void port_command(const char *verb, const char *name, char **save)
 {
-	struct engine_port_conf *c = calloc(1, sizeof(*c));
+	struct kern_port_conf *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		exit(1);
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	PARSE(c, port_key, save)
-	change(strcmp(verb, "add") == 0 ? ENGINE_PORT_ADD : strcmp(verb, "set") == 0 ? ENGINE_PORT_SET : ENGINE_PORT_DEL, c);
+	change(strcmp(verb, "add") == 0 ? KERN_PORT_ADD : strcmp(verb, "set") == 0 ? KERN_PORT_SET : KERN_PORT_DEL, c);
 }
 
 static void vlan_command(const char *verb, const char *id, char **save)
 {
-	struct engine_vlan_conf *c = calloc(1, sizeof(*c));
+	struct kern_vlan_conf *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		exit(1);
 	c->id = atoi(id);
 	PARSE(c, vlan_key, save)
-	change(strcmp(verb, "set") == 0 ? ENGINE_VLAN_SET : ENGINE_VLAN_DEL, c);
+	change(strcmp(verb, "set") == 0 ? KERN_VLAN_SET : KERN_VLAN_DEL, c);
 }
 
 static void trunk_command(const char *verb, const char *name, char **save)
 {
-	struct engine_trunk_conf *c = calloc(1, sizeof(*c));
-	struct engine_error err;
+	struct kern_trunk_conf *c = calloc(1, sizeof(*c));
+	struct kern_error err;
 	char peer[16];
 	int r;
 
@@ -317,10 +317,10 @@ static void trunk_command(const char *verb, const char *name, char **save)
 	trunk_offload = false;
 	PARSE(c, trunk_key, save)
 	if (strcmp(verb, "make") != 0) {
-		change(ENGINE_TRUNK_SET, c);
+		change(KERN_TRUNK_SET, c);
 		return;
 	}
-	r = engine_trunk_netdev(engine, name, c->mtu, trunk_offload, peer, &err);
+	r = kern_trunk_netdev(engine, name, c->mtu, trunk_offload, peer, &err);
 	if (r == 0)
 		printf("peer %s\n", peer);
 	told(r, &err);
@@ -331,8 +331,8 @@ static void trunk_command(const char *verb, const char *name, char **save)
 
 static void state(const char *name)
 {
-	struct engine_port_state s;
-	int r = engine_port_state(engine, name, &s);
+	struct kern_port_state s;
+	int r = kern_port_state(engine, name, &s);
 
 	if (r < 0) {
 		printf("error %s no-such-object||%s|\n", strerrorname_np(-r), name);
@@ -344,8 +344,8 @@ static void state(const char *name)
 
 static void stats(const char *name)
 {
-	struct engine_port_stats s;
-	int r = engine_port_stats(engine, name, &s);
+	struct kern_port_stats s;
+	int r = kern_port_stats(engine, name, &s);
 
 	if (r < 0) {
 		printf("error %s no-such-object||%s|\n", strerrorname_np(-r), name);
@@ -363,7 +363,7 @@ static void stats(const char *name)
 	printf("ok\n");
 }
 
-static bool print_entry(void *arg, const struct engine_fdb_entry *x)
+static bool print_entry(void *arg, const struct kern_fdb_entry *x)
 {
 	printf("fdb %u %02x:%02x:%02x:%02x:%02x:%02x %s %s %u\n", x->vlan, x->mac[0], x->mac[1], x->mac[2], x->mac[3], x->mac[4],
 	       x->mac[5], x->port, x->is_static ? "static" : "learned", x->age_s);
@@ -377,18 +377,18 @@ static void question(const char *what, const char *name)
 	} else if (strcmp(what, "stats") == 0 && name) {
 		stats(name);
 	} else if (strcmp(what, "fdb") == 0) {
-		engine_fdb_walk(engine, -1, NULL, print_entry, NULL);
+		kern_fdb_walk(engine, -1, NULL, print_entry, NULL);
 		printf("ok\n");
 	} else if (strcmp(what, "ports") == 0) {
 		unsigned cursor = 0;
 
-		for (const char *p; (p = engine_port_walk(engine, &cursor));)
+		for (const char *p; (p = kern_port_walk(engine, &cursor));)
 			printf("port %s\n", p);
 		printf("ok\n");
 	} else if (strcmp(what, "probe") == 0) {
-		struct engine_features f;
+		struct kern_features f;
 
-		engine_probe(&f);
+		kern_probe(&f);
 		printf("available %d\nshaping %d\nmissing %s\nok\n", f.available, f.shaping, f.missing);
 	} else if (strcmp(what, "events") == 0) {
 		printf("ok\n");
@@ -429,7 +429,7 @@ static void command(char *line)
 
 static int serve(void)
 {
-	struct pollfd fds[] = {{.fd = 0, .events = POLLIN}, {.fd = engine_fd(engine), .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = 0, .events = POLLIN}, {.fd = kern_fd(engine), .events = POLLIN}};
 	char *line = NULL;
 	size_t room = 0;
 
@@ -443,7 +443,7 @@ static int serve(void)
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return 1;
 		if (fds[1].revents)
-			engine_dispatch(engine);
+			kern_dispatch(engine);
 		if (!fds[0].revents)
 			continue;
 		n = getline(&line, &room, stdin);
@@ -458,12 +458,12 @@ static int serve(void)
 
 int main(int argc, char **argv)
 {
-	struct engine_config config = {.event = event};
-	struct engine_error err;
+	struct kern_config config = {.event = event};
+	struct kern_error err;
 	int r;
 
 	if (argc == 3 && strcmp(argv[1], "--cleanup") == 0) {
-		r = engine_cleanup(argv[2]);
+		r = kern_cleanup(argv[2]);
 		if (r < 0)
 			fprintf(stderr, "cleanup: %s\n", strerror(-r));
 		return r < 0;
@@ -473,7 +473,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	config.bpf_dir = argv[1];
-	r = engine_open(&engine, &config, &err);
+	r = kern_open(&engine, &config, &err);
 	if (r < 0) {
 		fprintf(stderr, "%s: %s\n", err.name, err.msg);
 		return 1;
@@ -481,6 +481,6 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	r = serve();
-	engine_close(engine);
+	kern_close(engine);
 	return r;
 }

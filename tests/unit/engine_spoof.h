@@ -27,14 +27,14 @@
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 
-#include "engine.skel.h"
+#include "kern.skel.h"
 #include "sluice/kernel.h"
 #include "spoof.h"
 
 #define ES_PORT 7
 #define ES_LO	1 /* a trial frame comes by the loopback netdev */
 
-static struct engine_bpf *es_skel;
+static struct kern_bpf *es_skel;
 static uint8_t es_last[2048];
 static unsigned es_last_len;
 static struct spoof es_last_spoof;
@@ -58,11 +58,11 @@ static void es_open(void)
 		skip();
 	}
 	libbpf_set_print(es_silent);
-	es_skel = engine_bpf__open();
+	es_skel = kern_bpf__open();
 	if (!es_skel)
 		abort();
 	bpf_object__for_each_map(map, es_skel->obj) bpf_map__set_pin_path(map, NULL);
-	if (engine_bpf__load(es_skel) < 0 || bpf_map_update_elem(bpf_map__fd(es_skel->maps.slc_ifs), &ifindex, &port, BPF_ANY) < 0)
+	if (kern_bpf__load(es_skel) < 0 || bpf_map_update_elem(bpf_map__fd(es_skel->maps.slc_ifs), &ifindex, &port, BPF_ANY) < 0)
 		abort();
 	/* A trunk port: it carries every VLAN, 0 too. */
 	for (uint32_t vid = 0; vid < SLC_K_VLANS; vid++) {
@@ -133,7 +133,7 @@ static enum slc_drop es_run(const uint8_t *frame, unsigned len)
 	return SLC_DROP_N;
 }
 
-static enum slc_drop engine_spoof_check(const struct spoof *s, const struct rte_mbuf *m, uint16_t l2_len, uint16_t type)
+static enum slc_drop kern_spoof_check(const struct spoof *s, const struct rte_mbuf *m, uint16_t l2_len, uint16_t type)
 {
 	static const uint8_t tags[8] = {0x81, 0, 0, 100, 0x81, 0, 0, 100};
 	unsigned len = 0, more = type == 0x8100 || type == 0x88a8 ? 8 : 4;
@@ -162,6 +162,6 @@ static enum slc_drop engine_spoof_check(const struct spoof *s, const struct rte_
 	return es_last_verdict;
 }
 
-#define spoof_check engine_spoof_check
+#define spoof_check kern_spoof_check
 
 #endif

@@ -14,25 +14,25 @@
 
 #include "inside.h"
 
-static struct engine_port_conf good(void)
+static struct kern_port_conf good(void)
 {
-	struct engine_port_conf c = {.name = "web1", .netns = "web1", .ifname = "eth0", .vlan = 100};
+	struct kern_port_conf c = {.name = "web1", .netns = "web1", .ifname = "eth0", .vlan = 100};
 
 	return c;
 }
 
-static void add(struct engine_ip *ips, uint8_t *n, const char *text, uint8_t prefix)
+static void add(struct kern_ip *ips, uint8_t *n, const char *text, uint8_t prefix)
 {
-	struct engine_ip *ip = &ips[(*n)++];
+	struct kern_ip *ip = &ips[(*n)++];
 
 	ip->family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	ip->prefix = prefix;
 	assert_int_equal(inet_pton(ip->family, text, &ip->v4), 1);
 }
 
-static void refused(const struct engine_port_conf *c, const char *attr)
+static void refused(const struct kern_port_conf *c, const char *attr)
 {
-	struct engine_error err = {0};
+	struct kern_error err = {0};
 
 	assert_true(check_port(c, &err) < 0);
 	assert_string_equal(err.attr, attr);
@@ -45,14 +45,14 @@ static void refused(const struct engine_port_conf *c, const char *attr)
 
 static void a_plain_configuration_is_good(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
 	assert_int_equal(check_port(&c, NULL), 0);
 }
 
 static void names_end_within_their_room(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
 	memset(c.name, 'a', sizeof(c.name));
 	refused(&c, "name");
@@ -67,7 +67,7 @@ static void names_end_within_their_room(void **state)
 
 static void names_of_the_node_itself_are_taken(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
 	strcpy(c.name, "host");
 	refused(&c, "name");
@@ -81,7 +81,7 @@ static void names_of_the_node_itself_are_taken(void **state)
 
 static void a_gateway_is_in_a_subnet_or_link_local(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
 	add(c.addrs, &c.n_addrs, "10.1.2.3", 22);
 	c.has_gateway4 = true;
@@ -99,13 +99,13 @@ static void a_gateway_is_in_a_subnet_or_link_local(void **state)
 
 static void vlan_and_mode_agree(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
-	c.vlan_mode = ENGINE_VLAN_TRUNK;
+	c.vlan_mode = KERN_VLAN_TRUNK;
 	refused(&c, "vlan");
 	c.vlan = 0;
 	assert_int_equal(check_port(&c, NULL), 0);
-	for (c.vlan_mode = ENGINE_VLAN_NATIVE_TAGGED; c.vlan_mode <= ENGINE_VLAN_DOT1Q_TUNNEL; c.vlan_mode++)
+	for (c.vlan_mode = KERN_VLAN_NATIVE_TAGGED; c.vlan_mode <= KERN_VLAN_DOT1Q_TUNNEL; c.vlan_mode++)
 		refused(&c, "vlan");
 	refused(&c, "vlan_mode");
 }
@@ -115,7 +115,7 @@ static void vlan_and_mode_agree(void **state)
 static void link_local_address_is_made_from_the_mac(void **state)
 {
 	static const uint8_t mac[6] = {0x02, 0x11, 0x22, 0x33, 0x44, 0x55};
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 	struct in6_addr want;
 	struct slc_k_conf k;
 
@@ -138,7 +138,7 @@ static void prefixes_become_masks(void **state)
 		{"2001:db8::ffff:1", "2001:db8::8000:0", "ffff:ffff:ffff:ffff:ffff:ffff:8000:0", 97},
 		{"2001:db8::1", "::", "::", 0},
 	};
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 	struct slc_k_conf k;
 	struct in6_addr want;
 
@@ -164,19 +164,19 @@ static void prefixes_become_masks(void **state)
 
 static void a_port_carries_what_its_mode_says(void **state)
 {
-	struct engine_port_conf c = good();
+	struct kern_port_conf c = good();
 
 	assert_true(port_carries(&c, 100));
 	assert_false(port_carries(&c, 0));
 	assert_false(port_carries(&c, 200));
-	c.vlan_mode = ENGINE_VLAN_NATIVE_UNTAGGED;
+	c.vlan_mode = KERN_VLAN_NATIVE_UNTAGGED;
 	assert_true(port_carries(&c, 4094));
 	assert_false(port_carries(&c, 0));
 	c.trunks.given = true;
 	c.trunks.bits[200 / 64] |= 1ull << 200 % 64;
 	assert_true(port_carries(&c, 100) && port_carries(&c, 200));
 	assert_false(port_carries(&c, 300));
-	c.vlan_mode = ENGINE_VLAN_TRUNK;
+	c.vlan_mode = KERN_VLAN_TRUNK;
 	c.vlan = 0;
 	assert_false(port_carries(&c, 0));
 	assert_true(port_carries(&c, 200));
@@ -203,7 +203,7 @@ static void rates_do_not_overflow(void **state)
 
 static void an_alias_names_engine_and_port(void **state)
 {
-	struct engine e = {.id = 0x1234}, other = {.id = 0x1235};
+	struct kern e = {.id = 0x1234}, other = {.id = 0x1235};
 	char alias[128];
 
 	port_alias(&e, "web1", alias);

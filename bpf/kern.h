@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef BPF_ENGINE_H
-#define BPF_ENGINE_H
+#ifndef BPF_KERN_H
+#define BPF_KERN_H
 
 /*
  * The kernel engine, as its owner sees it: fat containers, switched in the kernel.
@@ -27,16 +27,16 @@
  * its far end. A class's queue holds 100 ms of the rate, and 256 KB at least; what does not fit is limit-in or limit-out.
  *
  * Nobody needs us. Programs, maps and netdevs outlive the process: with the owner dead, forwarding, anti-spoofing and limits go on.
- * engine_open() finds what is there, by the maps under `bpf_dir` and the netdevs' aliases, and takes it over: it puts this version's programs in
+ * kern_open() finds what is there, by the maps under `bpf_dir` and the netdevs' aliases, and takes it over: it puts this version's programs in
  * the place of the old ones, one atomic exchange each, and resets no counter. Maps of another layout are left to the old programs; new
  * ones are begun, the netdevs found are reported as ports without a configuration (`orphan`), and the next ADD of each moves it over.
- * engine_cleanup() removes every trace.
+ * kern_cleanup() removes every trace.
  *
  * Threads. All functions belong to one control thread. Programs run on every CPU and never wait for it; what they read changes by one word.
  * The calling thread visits containers' namespaces (setns) while it makes a port, and is back before the function returns.
  *
- * Change. Validate, allocate, publish: engine_prepare() does all that can fail, netdevs included, and no frame sees any of it;
- * engine_commit() cannot fail; engine_abort() takes everything back. engine_apply() is prepare and commit. A changed port keeps its netdevs,
+ * Change. Validate, allocate, publish: kern_prepare() does all that can fail, netdevs included, and no frame sees any of it;
+ * kern_commit() cannot fail; kern_abort() takes everything back. kern_apply() is prepare and commit. A changed port keeps its netdevs,
  * addresses learned and counters; one whose `netns` or `ifname` changes is a new one.
  *
  * Full. 4,094 containers. Learned addresses: 131,072, half for the trunk, the rest in equal shares for the ports that learn; a port at its share
@@ -51,21 +51,21 @@
 
 #include "sluice/drop.h"
 
-#define ENGINE_NAME_MAX	       64
-#define ENGINE_MAX_IPS	       16
-#define ENGINE_MAX_ADDRS       16
-#define ENGINE_MAX_STATIC_MACS 64
-#define ENGINE_MTU_MIN	       68
-#define ENGINE_MTU_MAX	       9216
-#define ENGINE_MTU_DEFAULT     1500
-#define ENGINE_BPF_DIR	       "/sys/fs/bpf/sluice"
+#define KERN_NAME_MAX	     64
+#define KERN_MAX_IPS	     16
+#define KERN_MAX_ADDRS	     16
+#define KERN_MAX_STATIC_MACS 64
+#define KERN_MTU_MIN	     68
+#define KERN_MTU_MAX	     9216
+#define KERN_MTU_DEFAULT     1500
+#define KERN_BPF_DIR	     "/sys/fs/bpf/sluice"
 
-struct engine;
-struct engine_txn;
+struct kern;
+struct kern_txn;
 
 /* --- errors ------------------------------------------------------------------------------------------------------------- */
 
-struct engine_error {
+struct kern_error {
 	size_t op;	  /* index of the operation that failed */
 	const char *name; /* stable, for programs: "out-of-range", "no-such-namespace", "in-use", ... Static string */
 	char attr[32];	  /* attribute at fault, as the socket spells it, or "" */
@@ -76,60 +76,60 @@ struct engine_error {
 /* --- start and stop ----------------------------------------------------------------------------------------------------- */
 
 /* What the kernel offers; found out by trying. */
-struct engine_features {
+struct kern_features {
 	bool available;	   /* the engine can run at all */
 	bool shaping;	   /* HTB: without it bps limits are refused */
 	char missing[192]; /* what is lacking, for people; "" if nothing is */
 };
 
-enum engine_event { ENGINE_LINK_UP, ENGINE_LINK_DOWN, ENGINE_LOST };
+enum kern_event { KERN_LINK_UP, KERN_LINK_DOWN, KERN_LOST };
 
-struct engine_config {
-	const char *bpf_dir; /* NULL: ENGINE_BPF_DIR. On a bpffs, which is mounted at /sys/fs/bpf if nothing is */
+struct kern_config {
+	const char *bpf_dir; /* NULL: KERN_BPF_DIR. On a bpffs, which is mounted at /sys/fs/bpf if nothing is */
 	/* Where log lines go: priority as in <syslog.h>. NULL: stderr. */
 	void (*log)(int priority, const char *text);
-	/* A port's link changed, or its namespace went away. From engine_dispatch() only. May be NULL. */
-	void (*event)(void *arg, const char *port, enum engine_event event);
+	/* A port's link changed, or its namespace went away. From kern_dispatch() only. May be NULL. */
+	void (*event)(void *arg, const char *port, enum kern_event event);
 	void *event_arg;
 };
 
 /* Costs a tenth of a second (a trial load), once a process. */
-void engine_probe(struct engine_features *out);
+void kern_probe(struct kern_features *out);
 /* Load the programs, and take over what is there. 0, or -errno with *err. */
-int engine_open(struct engine **engine, const struct engine_config *config, struct engine_error *err);
+int kern_open(struct kern **engine, const struct kern_config *config, struct kern_error *err);
 /* Let go. Everything goes on running. */
-void engine_close(struct engine *engine);
+void kern_close(struct kern *engine);
 /* Remove netdevs, programs and maps of the engine that had this bpf_dir (NULL: the default), in this network namespace. No engine is open on it. 0 or -errno */
-int engine_cleanup(const char *bpf_dir);
-/* Becomes readable when engine_dispatch() has work. */
-int engine_fd(struct engine *engine);
+int kern_cleanup(const char *bpf_dir);
+/* Becomes readable when kern_dispatch() has work. */
+int kern_fd(struct kern *engine);
 /* Handle what is due: links that changed, ageing. */
-void engine_dispatch(struct engine *engine);
+void kern_dispatch(struct kern *engine);
 
 /* --- configuration: as dataplane.h's ------------------------------------------------------------------------------------- */
 
 /* Limits of zero mean "none", everywhere. */
-struct engine_vlan_conf {
+struct kern_vlan_conf {
 	uint16_t id;	    /* 1-4094 */
 	uint32_t mac_limit; /* learned entries at most */
 	uint32_t aging_s;   /* 0: 300 */
 	uint64_t storm_pps; /* flooded frames a second */
 };
 
-enum engine_vlan_mode {
-	ENGINE_VLAN_ACCESS,
-	ENGINE_VLAN_TRUNK,
-	ENGINE_VLAN_NATIVE_TAGGED,
-	ENGINE_VLAN_NATIVE_UNTAGGED,
-	ENGINE_VLAN_DOT1Q_TUNNEL,
+enum kern_vlan_mode {
+	KERN_VLAN_ACCESS,
+	KERN_VLAN_TRUNK,
+	KERN_VLAN_NATIVE_TAGGED,
+	KERN_VLAN_NATIVE_UNTAGGED,
+	KERN_VLAN_DOT1Q_TUNNEL,
 };
 
-struct engine_vlan_set {
+struct kern_vlan_set {
 	uint64_t bits[4096 / 64];
 	bool given; /* false: all VLANs */
 };
 
-struct engine_ip {
+struct kern_ip {
 	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t prefix;
 	union {
@@ -138,56 +138,56 @@ struct engine_ip {
 	};
 };
 
-struct engine_static_mac {
+struct kern_static_mac {
 	uint16_t vlan;
 	uint8_t mac[6];
 };
 
-struct engine_limit {
+struct kern_limit {
 	uint64_t bps; /* of whole layer 2 frames without FCS, as Linux tc counts */
 	uint64_t pps;
 	uint64_t burst_bytes; /* 0: 10 ms of the rate, at least 15,140 */
 };
 
 /* Cleared before it is filled: configurations are compared as bytes. */
-struct engine_port_conf {
-	char name[ENGINE_NAME_MAX];
+struct kern_port_conf {
+	char name[KERN_NAME_MAX];
 
 	/* The container's end. Another netns or ifname makes another port. */
 	char netns[108]; /* /PATH, PID, or a name under /run/netns */
 	char ifname[16]; /* inside */
 	uint8_t n_addrs; /* given to the netdev inside */
-	struct engine_ip addrs[ENGINE_MAX_ADDRS];
+	struct kern_ip addrs[KERN_MAX_ADDRS];
 	bool has_gateway4, has_gateway6; /* default routes inside */
 	struct in_addr gateway4;
 	struct in6_addr gateway6;
 
-	enum engine_vlan_mode vlan_mode;
+	enum kern_vlan_mode vlan_mode;
 	uint16_t vlan; /* 1-4094; 0 on a trunk */
-	struct engine_vlan_set trunks;
-	struct engine_vlan_set cvlans;
+	struct kern_vlan_set trunks;
+	struct kern_vlan_set cvlans;
 	uint16_t qinq_ethertype; /* 0x88a8 or 0x8100; 0: 0x88a8 */
 
 	bool has_mac;
 	uint8_t mac
 		[6]; /* the netdev's address inside, the only source admitted, bound in `vlan`. Without it the kernel gives one, and the port learns */
 	uint8_t n_ips;
-	struct engine_ip ips[ENGINE_MAX_IPS];
+	struct kern_ip ips[KERN_MAX_IPS];
 	uint8_t n_static_macs;
-	struct engine_static_mac static_macs[ENGINE_MAX_STATIC_MACS];
+	struct kern_static_mac static_macs[KERN_MAX_STATIC_MACS];
 	uint32_t mac_limit;
 	bool isolated;
 
 	uint16_t mtu; /* 0: 1500 */
 	bool down;
-	struct engine_limit in, out; /* in: received from the port. out: sent to it */
+	struct kern_limit in, out; /* in: received from the port. out: sent to it */
 };
 
 /*
  * The trunk: a netdev that leads to the DPDK switch. Frames cross it in native-untagged mode of `vlan`, in which the host's own stack
  * is; without a `vlan` the host's stack is in none, and what it sends there is dropped (vlan-ingress of the port "host").
  */
-struct engine_trunk_conf {
+struct kern_trunk_conf {
 	char ifname[16]; /* "": no trunk */
 	uint16_t vlan;	 /* 1-4094, or 0 */
 	uint16_t mtu;	 /* of frames that cross it; 0: the netdev's */
@@ -196,45 +196,44 @@ struct engine_trunk_conf {
 
 /*
  * Make the trunk netdev, a veth pair NAME <-> NAME-dp of which the switch opens the second, or find it as it is: addresses and routes on NAME are
- * an operator's, and stay. It stays until engine_cleanup(). `peer` (16 bytes) gets the other end's name. -EEXIST: NAME is another's.
+ * an operator's, and stay. It stays until kern_cleanup(). `peer` (16 bytes) gets the other end's name. -EEXIST: NAME is another's.
  *
  * `offload`: may frames reach the switch with checksums and segmentation still to do? Only who takes them with their virtio-net headers can
  * say yes (kind af-packet does; af-xdp, tap and DPDK's af_packet do not). Otherwise the kernel finishes them on the way, on NAME alone: containers
  * keep their offloads in any case. What it is worth, af-packet, one TCP connection from a container to a virtual port: 3.7 Gbit/s with, 0.85 without.
  */
-int engine_trunk_netdev(struct engine *engine, const char *name, uint16_t mtu, bool offload, char *peer, struct engine_error *err);
+int kern_trunk_netdev(struct kern *engine, const char *name, uint16_t mtu, bool offload, char *peer, struct kern_error *err);
 
-enum engine_op_type {
-	ENGINE_TRUNK_SET,
-	ENGINE_VLAN_SET,
-	ENGINE_VLAN_DEL,
-	ENGINE_PORT_ADD,
-	ENGINE_PORT_SET,
-	ENGINE_PORT_DEL,
+enum kern_op_type {
+	KERN_TRUNK_SET,
+	KERN_VLAN_SET,
+	KERN_VLAN_DEL,
+	KERN_PORT_ADD,
+	KERN_PORT_SET,
+	KERN_PORT_DEL,
 };
 
 /* One change; SET carries the whole new configuration. ADD of a port that was found at the start (adopted or orphan) is a SET. */
-struct engine_op {
-	enum engine_op_type type;
+struct kern_op {
+	enum kern_op_type type;
 	union {
-		const struct engine_trunk_conf *trunk;
-		const struct engine_vlan_conf *vlan; /* DEL reads id only */
-		const struct engine_port_conf *port; /* DEL reads name only */
+		const struct kern_trunk_conf *trunk;
+		const struct kern_vlan_conf *vlan; /* DEL reads id only */
+		const struct kern_port_conf *port; /* DEL reads name only */
 	};
 };
 
 /* All or none. 0, or -errno with *err, and nothing has changed. */
-int engine_apply(struct engine *engine, const struct engine_op *ops, size_t n_ops, bool dry_run, struct engine_error *err);
+int kern_apply(struct kern *engine, const struct kern_op *ops, size_t n_ops, bool dry_run, struct kern_error *err);
 
 /* The same in two steps, for an owner who has other engines to ask in between. Nothing else is called on the engine between them. */
-int engine_prepare(struct engine *engine, const struct engine_op *ops, size_t n_ops, struct engine_txn **txn,
-		   struct engine_error *err);
-void engine_commit(struct engine_txn *txn);
-void engine_abort(struct engine_txn *txn);
+int kern_prepare(struct kern *engine, const struct kern_op *ops, size_t n_ops, struct kern_txn **txn, struct kern_error *err);
+void kern_commit(struct kern_txn *txn);
+void kern_abort(struct kern_txn *txn);
 
 /* --- state and counters ---------------------------------------------------------------------------------------------------- */
 
-struct engine_port_state {
+struct kern_port_state {
 	bool link_up; /* both ends are up, and the port is not administratively down */
 	bool lost;    /* the container's end is gone, with its namespace. SET makes it anew */
 	bool orphan;  /* found at the start, without a configuration that could be read */
@@ -244,7 +243,7 @@ struct engine_port_state {
 	uint32_t macs; /* FDB entries, bound ones too */
 };
 
-struct engine_port_stats {
+struct kern_port_stats {
 	uint64_t rx_frames, rx_bytes; /* from the container, before any drop */
 	uint64_t tx_frames, tx_bytes; /* to the container, after every drop */
 	uint64_t flooded, learn_refused, moved;
@@ -253,23 +252,23 @@ struct engine_port_stats {
 };
 
 /* `name`: a port's, or "trunk" or "host" (the host's own stack behind the trunk). -ENOENT when there is no such port. */
-int engine_port_state(struct engine *engine, const char *name, struct engine_port_state *out);
-int engine_port_stats(struct engine *engine, const char *name, struct engine_port_stats *out);
+int kern_port_state(struct kern *engine, const char *name, struct kern_port_state *out);
+int kern_port_stats(struct kern *engine, const char *name, struct kern_port_stats *out);
 /* Names of the containers' ports, from *cursor (start with 0); NULL at the end. */
-const char *engine_port_walk(struct engine *engine, unsigned *cursor);
+const char *kern_port_walk(struct kern *engine, unsigned *cursor);
 /* The configuration in force; NULL for an orphan, or if there is no such port. Valid until the next change. */
-const struct engine_port_conf *engine_port_conf(struct engine *engine, const char *name);
+const struct kern_port_conf *kern_port_conf(struct kern *engine, const char *name);
 
-struct engine_fdb_entry {
+struct kern_fdb_entry {
 	uint16_t vlan;
 	uint8_t mac[6];
 	bool is_static;
 	uint32_t age_s;
-	char port[ENGINE_NAME_MAX];
+	char port[KERN_NAME_MAX];
 };
 
 /* Walk the FDB: call `each` for every entry that matches (vlan -1, port NULL: any), until it returns false. -ENOENT: no such port */
-int engine_fdb_walk(struct engine *engine, int vlan, const char *port,
-		    bool (*each)(void *arg, const struct engine_fdb_entry *entry), void *arg);
+int kern_fdb_walk(struct kern *engine, int vlan, const char *port, bool (*each)(void *arg, const struct kern_fdb_entry *entry),
+		  void *arg);
 
 #endif

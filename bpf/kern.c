@@ -26,7 +26,7 @@ static uint64_t hash(const char *s)
 	return h;
 }
 
-static int name_engine(struct engine *e, const char *dir)
+static int name_engine(struct kern *e, const char *dir)
 {
 	if (dir[0] != '/' || strlen(dir) >= sizeof(e->dir))
 		return -EINVAL;
@@ -41,7 +41,7 @@ static int name_engine(struct engine *e, const char *dir)
 /* --- taking over ---------------------------------------------------------------------------------------------------------------- */
 
 /* The index that a host end's name ends with; 0 if it has none that can be used. */
-static uint32_t index_of(const struct engine *e, const char *ifname)
+static uint32_t index_of(const struct kern *e, const char *ifname)
 {
 	size_t n = strlen(e->stem);
 	unsigned long idx;
@@ -54,7 +54,7 @@ static uint32_t index_of(const struct engine *e, const char *ifname)
 
 /* What a look around finds. */
 struct found {
-	struct engine *e;
+	struct kern *e;
 	uint32_t half_made[64]; /* netdevs of ours without a name: whoever made them was killed there */
 	unsigned n_half_made;
 };
@@ -62,7 +62,7 @@ struct found {
 static void found_link(void *arg, const struct veth_link *link)
 {
 	struct found *found = arg;
-	struct engine *e = found->e;
+	struct kern *e = found->e;
 	const char *name = port_of_alias(e, link->alias);
 	uint32_t idx = index_of(e, link->ifname);
 	struct port *p;
@@ -86,7 +86,7 @@ static void found_link(void *arg, const struct veth_link *link)
 	snprintf(p->host_ifname, sizeof(p->host_ifname), "%s", link->ifname);
 }
 
-static int adopt_port(struct engine *e, struct port *p, struct engine_error *err)
+static int adopt_port(struct kern *e, struct port *p, struct kern_error *err)
 {
 	struct veth_link link;
 	int r;
@@ -100,7 +100,7 @@ static int adopt_port(struct engine *e, struct port *p, struct engine_error *err
 	p->adopted = true;
 	p->shaped_in = p->rec.conf.in.bps != 0;
 	if (!p->ifindex) {
-		engine_log(e, LOG_NOTICE, "port %s was lost while nobody looked", p->rec.conf.name);
+		kern_log(e, LOG_NOTICE, "port %s was lost while nobody looked", p->rec.conf.name);
 		p->ifindex = maps_conf(e, p->idx)->ifindex;
 		port_lost(e, p);
 		return 0;
@@ -108,14 +108,14 @@ static int adopt_port(struct engine *e, struct port *p, struct engine_error *err
 	p->shaped_out = p->rec.conf.out.bps != 0;
 	r = tc_attach(e, p->ifindex, PROG_PORT_IN);
 	if (r < 0)
-		return engine_fail_nl(err, r, NULL, NULL, "port %s: program", p->rec.conf.name);
+		return kern_fail_nl(err, r, NULL, NULL, "port %s: program", p->rec.conf.name);
 	/* The link may have changed unseen. */
 	if (veth_link(e, p->ifindex, &link) == 0)
 		e->ports_map[p->idx].link_up = link.up && link.lower_up;
 	return 0;
 }
 
-static int adopt_trunk(struct engine *e, struct engine_error *err)
+static int adopt_trunk(struct kern *e, struct kern_error *err)
 {
 	const struct slc_k_conf *trunk = maps_conf(e, SLC_K_TRUNK);
 	struct veth_link link;
@@ -136,11 +136,11 @@ static int adopt_trunk(struct engine *e, struct engine_error *err)
 	memcpy(e->trunk_mac, link.mac, 6);
 	e->trunk_mtu = link.mtu;
 	if ((r = tc_attach(e, link.ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, link.ifindex, PROG_TRUNK_OUT)) < 0)
-		return engine_fail_nl(err, r, NULL, NULL, "trunk %s: program", link.ifname);
+		return kern_fail_nl(err, r, NULL, NULL, "trunk %s: program", link.ifname);
 	return 0;
 }
 
-static int adopt_shaper(struct engine *e, struct engine_error *err)
+static int adopt_shaper(struct kern *e, struct kern_error *err)
 {
 	char name[IFNAMSIZ];
 
@@ -149,7 +149,7 @@ static int adopt_shaper(struct engine *e, struct engine_error *err)
 	return if_nametoindex(name) ? shaper_make(e, err) : 0;
 }
 
-static int adopt(struct engine *e, struct engine_error *err)
+static int adopt(struct kern *e, struct kern_error *err)
 {
 	struct found found = {.e = e};
 	uint32_t idx = 0;
@@ -159,7 +159,7 @@ static int adopt(struct engine *e, struct engine_error *err)
 		struct port *p = calloc(1, sizeof(*p));
 
 		if (!p)
-			return engine_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+			return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 		if (idx < SLC_K_FIRST || idx >= SLC_K_PORTS || maps_record_get(e, idx, &p->rec) < 0) {
 			free(p);
 			continue;
@@ -169,7 +169,7 @@ static int adopt(struct engine *e, struct engine_error *err)
 	}
 	r = veth_each(&e->nl, found_link, &found);
 	if (r < 0)
-		return engine_fail_nl(err, r, &e->nl, NULL, "links");
+		return kern_fail_nl(err, r, &e->nl, NULL, "links");
 	veth_unmake_all(e, found.half_made, found.n_half_made);
 	/* What is behind frames comes first: a frame that a new program sends must find new programs there. */
 	if ((r = adopt_shaper(e, err)) < 0 || (r = adopt_trunk(e, err)) < 0)
@@ -184,25 +184,25 @@ static int adopt(struct engine *e, struct engine_error *err)
 
 /* --- open, close ---------------------------------------------------------------------------------------------------------------- */
 
-int engine_open(struct engine **engine, const struct engine_config *config, struct engine_error *err)
+int kern_open(struct kern **engine, const struct kern_config *config, struct kern_error *err)
 {
-	struct engine *e = calloc(1, sizeof(*e));
+	struct kern *e = calloc(1, sizeof(*e));
 	bool fresh;
 	int r;
 
 	if (err)
 		memset(err, 0, sizeof(*err));
 	if (!e)
-		return engine_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+		return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	e->config = *config;
 	e->epoll_fd = e->timer_fd = e->announce_fd = e->nl.fd = e->events.fd = -1;
-	r = name_engine(e, config->bpf_dir ? config->bpf_dir : ENGINE_BPF_DIR);
+	r = name_engine(e, config->bpf_dir ? config->bpf_dir : KERN_BPF_DIR);
 	if (r < 0) {
 		free(e);
-		return engine_fail(err, r, "invalid", "bpf_dir", "an absolute path under 200 bytes", "bpf_dir %s", config->bpf_dir);
+		return kern_fail(err, r, "invalid", "bpf_dir", "an absolute path under 200 bytes", "bpf_dir %s", config->bpf_dir);
 	}
 	if ((r = nl_open(&e->nl, 0)) < 0) {
-		engine_fail_nl(err, r, NULL, NULL, "netlink");
+		kern_fail_nl(err, r, NULL, NULL, "netlink");
 		goto close;
 	}
 	r = maps_open(e, &fresh, err);
@@ -211,7 +211,7 @@ int engine_open(struct engine **engine, const struct engine_config *config, stru
 	/* Listening begins before looking: what happens in between is heard. */
 	r = events_open(e);
 	if (r < 0) {
-		engine_fail_nl(err, r, NULL, NULL, "netlink events");
+		kern_fail_nl(err, r, NULL, NULL, "netlink events");
 		goto close;
 	}
 	r = adopt(e, err);
@@ -219,18 +219,18 @@ int engine_open(struct engine **engine, const struct engine_config *config, stru
 		goto close;
 	r = maps_pin_progs(e);
 	if (r < 0) {
-		engine_fail_nl(err, r, NULL, "bpf_dir", "pinning programs under %s", e->dir);
+		kern_fail_nl(err, r, NULL, "bpf_dir", "pinning programs under %s", e->dir);
 		goto close;
 	}
 	*engine = e;
 	return 0;
 
 close:
-	engine_close(e);
+	kern_close(e);
 	return r;
 }
 
-void engine_close(struct engine *e)
+void kern_close(struct kern *e)
 {
 	if (!e)
 		return;
@@ -247,7 +247,7 @@ void engine_close(struct engine *e)
 /* --- clean up ------------------------------------------------------------------------------------------------------------------- */
 
 struct cleanup {
-	struct engine e; /* name and netlink alone */
+	struct kern e; /* name and netlink alone */
 	uint32_t *ifindexes;
 	unsigned n, room;
 };
@@ -309,14 +309,14 @@ static int remove_pins(const char *path)
 	return r == -ENOTEMPTY ? 0 : r;
 }
 
-int engine_cleanup(const char *bpf_dir)
+int kern_cleanup(const char *bpf_dir)
 {
 	struct cleanup *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return -ENOMEM;
-	r = name_engine(&c->e, bpf_dir ? bpf_dir : ENGINE_BPF_DIR);
+	r = name_engine(&c->e, bpf_dir ? bpf_dir : KERN_BPF_DIR);
 	if (r == 0)
 		r = nl_open(&c->e.nl, 0);
 	if (r < 0)
