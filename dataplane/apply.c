@@ -123,11 +123,35 @@ static int collapse_vlan(struct txn *t, const struct dp_op *op, size_t i)
 	return 0;
 }
 
+static int collapse_mac(struct txn *t, const struct dp_op *op, size_t i)
+{
+	struct mac_change *mc = &t->macs[t->n_macs];
+	struct rte_ether_addr mac;
+
+	memcpy(mac.addr_bytes, op->mac->mac, sizeof(mac.addr_bytes));
+	if (mac.addr_bytes[0] & 1 || op->mac->vlan < 1 || op->mac->vlan > 4094)
+		return dp_fail(t->err, -EINVAL, "bad-value", "mac", NULL, "not an address of one station, or of no VLAN");
+	mc->b = (struct binding){
+		.key = fdb_key(op->mac->vlan, &mac), .pc = port_change(t, op->mac->port, i), .attr = "mac", .extra = true};
+	mc->want = op->type == DP_MAC_ADD;
+	if (!mc->b.pc)
+		return dp_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	if (!mc->b.pc->want)
+		return dp_fail(t->err, -ENOENT, "not-found", NULL, NULL, "port %s: no such port", op->mac->port);
+	t->n_macs++;
+	return 0;
+}
+
 static int collapse(struct txn *t, const struct dp_op *ops, size_t n)
 {
+	static int (*const collapse_one[])(struct txn * t, const struct dp_op *op, size_t i) = {
+		[DP_VLAN_SET] = collapse_vlan, [DP_VLAN_DEL] = collapse_vlan, [DP_PORT_ADD] = collapse_port,
+		[DP_PORT_SET] = collapse_port, [DP_PORT_DEL] = collapse_port, [DP_MAC_ADD] = collapse_mac,
+		[DP_MAC_DEL] = collapse_mac,
+	};
+
 	for (size_t i = 0; i < n; i++) {
-		bool vlan = ops[i].type == DP_VLAN_SET || ops[i].type == DP_VLAN_DEL;
-		int r = vlan ? collapse_vlan(t, &ops[i], i) : collapse_port(t, &ops[i], i);
+		int r = collapse_one[ops[i].type](t, &ops[i], i);
 
 		if (r < 0) {
 			if (t->err)
@@ -190,11 +214,11 @@ static void bindings_of(const struct dp_port_conf *c, struct port_change *pc, st
 	/* A trunk's mac is only a check: it would have to be bound in every VLAN. */
 	if (c->has_mac && c->vlan) {
 		memcpy(mac.addr_bytes, c->mac, 6);
-		list[(*n)++] = (struct binding){fdb_key(c->vlan, &mac), pc, "mac"};
+		list[(*n)++] = (struct binding){.key = fdb_key(c->vlan, &mac), .pc = pc, .attr = "mac"};
 	}
 	for (unsigned i = 0; i < c->n_static_macs; i++) {
 		memcpy(mac.addr_bytes, c->static_macs[i].mac, 6);
-		list[(*n)++] = (struct binding){fdb_key(c->static_macs[i].vlan, &mac), pc, "static_macs"};
+		list[(*n)++] = (struct binding){.key = fdb_key(c->static_macs[i].vlan, &mac), .pc = pc, .attr = "static_macs"};
 	}
 }
 
@@ -217,9 +241,38 @@ static int bound_elsewhere(struct txn *t, const struct binding *b)
 				   RTE_ETHER_ADDR_BYTES(&mac), vlan));
 }
 
+/* Those of DP_MAC_ADD and _DEL. */
+static void bindings_extra(struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_macs; i++) {
+		const struct mac_change *mc = &t->macs[i];
+		struct binding *list = mc->want ? t->add : t->del;
+
+		list[mc->want ? t->n_add++ : t->n_del++] = mc->b;
+	}
+}
+
+static int check_leavers(struct txn *t)
+{
+	for (unsigned i = 0; i < t->n_ports; i++) {
+		const struct port_change *pc = &t->ports[i];
+		unsigned gone = 0;
+
+		if (!pc->old || pc->same || !pc->old->n_macs)
+			continue;
+		for (unsigned k = 0; k < t->n_del; k++)
+			gone += t->del[k].extra && t->del[k].pc == pc;
+		if (gone < pc->old->n_macs)
+			return txn_fail_at(t, pc->op,
+					   dp_fail(t->err, -EBUSY, "in-use", NULL, "take the addresses behind it away first",
+						   "port %s: others have addresses behind it", pc->name));
+	}
+	return 0;
+}
+
 static int check_bindings(struct txn *t)
 {
-	unsigned n = 0;
+	unsigned n = t->n_macs;
 
 	for (unsigned i = 0; i < t->n_ports; i++) {
 		struct port_change *pc = &t->ports[i];
@@ -241,6 +294,7 @@ static int check_bindings(struct txn *t)
 		if (pc->want)
 			bindings_of(&pc->conf, pc, t->add, &t->n_add);
 	}
+	bindings_extra(t);
 	qsort(t->add, t->n_add, sizeof(t->add[0]), binding_by_key);
 	qsort(t->del, t->n_del, sizeof(t->del[0]), binding_by_key);
 	/* An address that a port names twice, as its `mac` and in static_macs, is one. */
@@ -260,7 +314,7 @@ static int check_bindings(struct txn *t)
 		if (hit.port != FDB_NO_PORT && hit.is_static && !bsearch(b, t->del, t->n_del, sizeof(*b), binding_by_key))
 			return bound_elsewhere(t, b);
 	}
-	return 0;
+	return check_leavers(t);
 }
 
 /* The port that holds a device goes with this change. */
@@ -317,6 +371,7 @@ static void txn_free(struct txn *t)
 	free(t->del);
 	free(t->ports);
 	free(t->vlans);
+	free(t->macs);
 	free(t);
 }
 
@@ -334,7 +389,8 @@ static struct txn *txn_new(struct dp *dp, const struct dp_op *ops, size_t n_ops,
 	t->err = err;
 	t->ports = calloc(n_ops + 1, sizeof(t->ports[0]));
 	t->vlans = calloc(n_ops + 1, sizeof(t->vlans[0]));
-	if (!t->ports || !t->vlans)
+	t->macs = calloc(n_ops + 1, sizeof(t->macs[0]));
+	if (!t->ports || !t->vlans || !t->macs)
 		dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	else if (!(*r = collapse(t, ops, n_ops)) && !(*r = check_references(t)) && !(*r = check_bindings(t)))
 		*r = check_devices(t);

@@ -52,6 +52,7 @@ struct binding {
 	uint64_t key;
 	struct port_change *pc;
 	const char *attr;
+	bool extra; /* by DP_MAC_ADD or _DEL, not by the configuration */
 };
 
 /* Known outside as struct dp_change. */
@@ -66,6 +67,11 @@ struct txn {
 	struct vlan_change *vlan_at[DP_VLAN_N];
 	struct binding *add, *del;
 	unsigned n_add, n_del;
+	struct mac_change {
+		struct binding b;
+		bool want;
+	} *macs;
+	unsigned n_macs;
 	uint64_t dirty[DP_VLAN_N / 64]; /* VLANs whose member list changes */
 	struct vlan_members *members[DP_VLAN_N], *old_members[DP_VLAN_N];
 	struct pollset *sets[DP_MAX_WORKERS], *old_sets[DP_MAX_WORKERS];

@@ -177,7 +177,17 @@ struct dp_port_conf {
 	struct dp_limit in, out; /* in: received from the port. out: sent to it. */
 };
 
-enum dp_op_type { DP_VLAN_SET, DP_VLAN_DEL, DP_PORT_ADD, DP_PORT_SET, DP_PORT_DEL };
+/*
+ * A static FDB entry of a port, beside those of its configuration: an address that somebody else manages. The kernel engine's containers are
+ * such, behind the trunk: one of them comes or goes without the trunk's configuration being told anew, however many there are.
+ */
+struct dp_mac {
+	char port[DP_NAME_MAX];
+	uint16_t vlan;
+	uint8_t mac[6];
+};
+
+enum dp_op_type { DP_VLAN_SET, DP_VLAN_DEL, DP_PORT_ADD, DP_PORT_SET, DP_PORT_DEL, DP_MAC_ADD, DP_MAC_DEL };
 
 /* One change. SET carries the whole new configuration of the object, not a difference; DP_VLAN_SET makes the VLAN if need be. */
 struct dp_op {
@@ -185,6 +195,11 @@ struct dp_op {
 	union {
 		const struct dp_vlan_conf *vlan; /* SET; DEL reads id only */
 		const struct dp_port_conf *port; /* ADD, SET; DEL reads name only */
+		/*
+		 * ADD: "in-use" if it is bound already, unless this change also says DEL. DEL: nothing if it is not bound. Deletions come
+		 * first. A port goes only when its addresses have gone.
+		 */
+		const struct dp_mac *mac;
 	};
 	/*
 	 * DP_PORT_ADD: where to say what the node lacks now. With NULL, a device that is not to be had fails the apply. With a place, the

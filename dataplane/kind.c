@@ -8,7 +8,7 @@
 #include "vhost/vhost_kind.h"
 
 static const struct port_kind *const rows[] = {
-	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind,
+	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind, &packet_trunk_kind,
 };
 
 const struct port_kind *kind_at(unsigned i)

@@ -53,13 +53,21 @@ void txn_publish(struct txn *t)
 	for (unsigned i = 0; i < t->n_del; i++) {
 		struct binding *b = &t->del[i], *again = bsearch(b, t->add, t->n_add, sizeof(*b), binding_by_key);
 
+		struct port *old = b->pc->old;
+		struct fdb_hit hit = fdb_lookup(dp->fdb, b->key, fdb_hash(dp->fdb, b->key));
+
+		if (!old || !hit.is_static || hit.port != old->idx)
+			continue;
+		old->n_macs -= b->extra;
 		if (!again || again->pc != b->pc || !b->pc->same)
-			fdb_unbind(dp->fdb, b->key, b->pc->old->idx);
+			fdb_unbind(dp->fdb, b->key, old->idx);
 	}
 	for (unsigned i = 0; i < t->n_add; i++) {
 		struct binding *b = &t->add[i];
+		struct port *p = b->pc->port ? b->pc->port : b->pc->old;
 
-		fdb_bind(dp->fdb, b->key, b->pc->port ? b->pc->port->idx : b->pc->old->idx);
+		fdb_bind(dp->fdb, b->key, p->idx);
+		p->n_macs += b->extra;
 	}
 	publish_vlans(t);
 	for (unsigned w = 0; w < dp->n_workers; w++) {

@@ -86,5 +86,7 @@
 #include "kind.h"
 
 extern const struct port_kind packet_kind;
+/* The node's trunk: the same, on the switch's end of the pair that leads to the kernel engine and the host. */
+extern const struct port_kind packet_trunk_kind;
 
 #endif

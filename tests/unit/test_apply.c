@@ -358,6 +358,55 @@ static void address_is_bound_to_one_port_of_a_vlan(void **state)
 	assert_int_equal(dp_fdb_walk(dp, &cursor, -1, NULL, NULL, e, 8), 0);
 }
 
+static unsigned fdb_entries(const char *port)
+{
+	struct dp_fdb_entry e[8];
+	uint64_t cursor = 0;
+
+	return (unsigned)dp_fdb_walk(dp, &cursor, -1, port, NULL, e, 8);
+}
+
+static void others_addresses_behind_a_port_are_bound_and_hold_it(void **state)
+{
+	struct dp_port_conf a = silent_port("a", 100), b = silent_port("b", 100);
+	struct dp_mac one = {"a", 100, {2, 0, 0, 0, 0, 1}}, two = {"a", 200, {2, 0, 0, 0, 0, 2}}, there = one;
+	struct dp_error err = {0};
+
+	a.vlan_mode = DP_VLAN_NATIVE_UNTAGGED;
+	snprintf(there.port, sizeof(there.port), "b");
+	add_vlan(100);
+	must(dp_apply(dp,
+		      (struct dp_op[]){{DP_PORT_ADD, .port = &a},
+				       {DP_PORT_ADD, .port = &b},
+				       {DP_MAC_ADD, .mac = &one},
+				       {DP_MAC_ADD, .mac = &two}},
+		      4, false, &err),
+	     &err);
+	assert_int_equal(fdb_entries("a"), 2);
+	assert_int_equal(apply_one(DP_MAC_ADD, &one, &err), -EEXIST);
+	assert_int_equal(apply_one(DP_MAC_ADD, &there, &err), -EEXIST);
+	assert_int_equal(apply_one(DP_PORT_DEL, &a, &err), -EBUSY);
+	assert_string_equal(err.name, "in-use");
+	/* A change of the port's configuration leaves them; an address moves to another port in one change. */
+	a.mtu = 2000;
+	must(apply_one(DP_PORT_SET, &a, &err), &err);
+	assert_int_equal(fdb_entries("a"), 2);
+	must(dp_apply(dp, (struct dp_op[]){{DP_MAC_DEL, .mac = &one}, {DP_MAC_ADD, .mac = &there}}, 2, false, &err), &err);
+	assert_int_equal(fdb_entries("a"), 1);
+	assert_int_equal(fdb_entries("b"), 1);
+	/* What is not there is not missed. */
+	must(apply_one(DP_MAC_DEL, &one, &err), &err);
+	must(dp_apply(dp, (struct dp_op[]){{DP_MAC_DEL, .mac = &two}, {DP_PORT_DEL, .port = &a}}, 2, false, &err), &err);
+	must(apply_one(DP_MAC_DEL, &there, &err), &err);
+	del_port("b");
+	assert_int_equal(fdb_entries(NULL), 0);
+	one.mac[0] = 1;
+	assert_int_equal(apply_one(DP_MAC_ADD, &one, &err), -EINVAL);
+	two.vlan = 4095;
+	assert_int_equal(apply_one(DP_MAC_ADD, &two, &err), -EINVAL);
+	assert_int_equal(apply_one(DP_MAC_ADD, &there, &err), -ENOENT);
+}
+
 /* --- under traffic --------------------------------------------------------------------------------------------------------------- */
 
 /* Wait until the port has received that many frames more. The daemon's loop, with a deadline: the null device receives without end. */
@@ -518,6 +567,7 @@ int main(void)
 		TEST(impossible_configurations_name_the_attribute),
 		TEST(attributes_of_the_device_are_fixed),
 		TEST(address_is_bound_to_one_port_of_a_vlan),
+		TEST(others_addresses_behind_a_port_are_bound_and_hold_it),
 		TEST(port_that_is_receiving_leaves_nothing_behind),
 		TEST(changes_while_receiving_count_every_frame_once),
 		TEST(node_counters_keep_those_of_removed_ports),
