@@ -99,7 +99,7 @@ static void fail_txn(struct request *r, const struct txn_error *bad)
 /* 0 if this client may change the object. */
 static int check_owner(struct request *r, const struct entry *e, const struct object *o)
 {
-	if (r->force || !strcmp(o->owner, r->s->client))
+	if (r->force || !o->owner[0] || !strcmp(o->owner, r->s->client))
 		return 0;
 	return entry_fail(r, e, RPC_REFUSED, "owned", ".name", "force changes it all the same", "%s %s: belongs to %s",
 			  e->type->name, e->name, o->owner);
@@ -262,6 +262,9 @@ static int op_del(struct request *r, const struct entry *e)
 		return entry_fail(r, e, RPC_INVALID_PARAMS, "unknown-parameter", ".attrs", NULL, "attrs: not taken by del");
 	if (!old)
 		return 0;
+	if (!old->owner[0])
+		return entry_fail(r, e, RPC_REFUSED, "in-use", ".name", "sluiced --trunk none", "%s %s: is the node's own",
+				  e->type->name, e->name);
 	return check_owner(r, e, old) < 0 ? -EINVAL : del(r, e);
 }
 

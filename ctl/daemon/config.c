@@ -17,8 +17,9 @@
 static const struct schema_choice memories[] = {
 	{"auto", DP_MEMORY_AUTO}, {"huge", DP_MEMORY_HUGE}, {"plain", DP_MEMORY_PLAIN}, {NULL, 0}};
 static const struct schema_choice polls[] = {{"adaptive", DP_POLL_ADAPTIVE}, {"busy", DP_POLL_BUSY}, {NULL, 0}};
-/* The mechanisms come with the trunk. Taking vhost-net or veth now and having none would mislead. */
-static const struct schema_choice trunks[] = {{"auto", 0}, {"none", 1}, {NULL, 0}};
+/* Only the mechanisms that this build has: to take another and not to use it would mislead. */
+static const struct schema_choice trunks[] = {
+	{"auto", CONFIG_TRUNK_AUTO}, {"none", CONFIG_TRUNK_NONE}, {"veth", CONFIG_TRUNK_VETH}, {NULL, 0}};
 
 struct option {
 	struct schema_attr attr;
@@ -63,16 +64,17 @@ static const struct option options[] = {
 	 "FILE",
 	 "/var/lib/sluice/state.db",
 	 NULL},
-	{{"bpf-dir", SCHEMA_STRING, AT(bpf_dir), .doc = "where kernel programs are pinned"},
-	 "DIR",
-	 "/sys/fs/bpf/sluice",
-	 "no kernel programs in this build"},
+	{{"bpf-dir", SCHEMA_STRING, AT(bpf_dir), .doc = "where kernel programs are pinned"}, "DIR", "/sys/fs/bpf/sluice", NULL},
 	{{"cgroup-root", SCHEMA_STRING, AT(cgroup_root), .doc = "cgroup hierarchy of thin containers"},
 	 "PATH",
 	 "/sys/fs/cgroup",
 	 "no thin containers in this build"},
-	{{"trunk", SCHEMA_ENUM, AT(trunk), .choices = trunks, .doc = "how the kernel side is attached"}, "auto|none", "auto", NULL},
-	{{"trunk-name", SCHEMA_STRING, AT(trunk_name), .doc = "netdev of the trunk"}, "NAME", "slc0", "no trunk in this build"},
+	{{"trunk", SCHEMA_ENUM, AT(trunk), .choices = trunks,
+	  .doc = "how the kernel side is attached; none: no containers (kind=veth)"},
+	 "auto|veth|none",
+	 "auto",
+	 NULL},
+	{{"trunk-name", SCHEMA_STRING, AT(trunk_name), .doc = "netdev of the trunk"}, "NAME", "slc0", NULL},
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))

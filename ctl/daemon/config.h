@@ -26,6 +26,8 @@
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_CLEANUP, CONFIG_HELP, CONFIG_VERSION };
 
+enum config_trunk { CONFIG_TRUNK_AUTO, CONFIG_TRUNK_NONE, CONFIG_TRUNK_VETH };
+
 struct config {
 	enum config_action action;
 	char file[256];

@@ -40,7 +40,7 @@ void ctl_init(struct ctl *ctl, struct dp *dp)
 	ctl->dp = dp;
 	ctl->started_us = ctl_now_us();
 	make_boot_id(ctl->boot_id);
-	ctl_add_engine(ctl, &dataplane_engine, dp);
+	ctl_add_engine(ctl, &dataplane_engine, ctl);
 }
 
 int ctl_add_engine(struct ctl *ctl, const struct engine_type *type, void *self)

@@ -30,6 +30,8 @@ struct ctl_note {
 
 struct ctl {
 	struct dp *dp;
+	struct kern *kern; /* the kernel engine; NULL: this node has none */
+	const char *trunk; /* name of the trunk's port; NULL: none */
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;

@@ -93,7 +93,7 @@ int engines_prepare(struct engines_change *c, const struct engines *e, const str
 void engines_commit(struct engines_change *c);
 void engines_abort(struct engines_change *c);
 
-/* The DPDK switch: `self` is its struct dp. */
+/* The DPDK switch: `self` is the struct ctl that has it. */
 extern const struct engine_type dataplane_engine;
 
 #endif

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "ctl.h"
+#include "kernel.h"
 #include "schema/objects.h"
 
 static const struct {
@@ -22,8 +23,12 @@ static const struct {
 };
 
 struct prepared {
+	const char *trunk; /* name of the port that containers are behind; NULL: there is none */
 	struct dp_op *ops;
-	struct dp_error *lacks; /* one for each operation */
+	size_t *index;		/* of each in the caller's list */
+	struct dp_mac *macs;	/* what those about addresses point to */
+	struct dp_error *lacks; /* one for each of the caller's */
+	size_t n;
 	struct dp_change *change;
 };
 
@@ -35,22 +40,81 @@ static int row_of(const struct schema_object *type)
 	return -1;
 }
 
-/* Every port, until a kind is another engine's; and the VLANs of all. */
+static bool is_veth(const struct schema_object *type, const void *conf)
+{
+	return type == &schema_port && kernel_is_veth(conf);
+}
+
+/* The VLANs of all; every port but containers, and of those the addresses. */
 static bool carries(const struct schema_object *type, const void *conf)
 {
 	return row_of(type) >= 0;
 }
 
-static void fill_op(struct dp_op *to, const struct engine_op *op, struct dp_error *lack)
+/* As it will be, or as it was when it goes. */
+static const void *conf_of(const struct engine_op *op)
 {
-	const void *conf = op->kind == ENGINE_DEL ? op->before : op->conf;
+	return op->kind == ENGINE_DEL ? op->before : op->conf;
+}
+
+static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
+{
+	struct dp_op *to = &p->ops[p->n];
+	const void *conf = conf_of(op);
 
 	to->type = rows[row_of(op->type)].op[op->kind];
-	to->lack = op->kind == ENGINE_ADD ? lack : NULL;
+	to->lack = op->kind == ENGINE_ADD ? &p->lacks[index] : NULL;
 	if (op->type == &schema_vlan)
 		to->vlan = conf;
 	else
 		to->port = conf;
+	p->index[p->n++] = index;
+}
+
+static void add_mac(struct prepared *p, enum dp_op_type type, uint16_t vlan, const uint8_t mac[6], size_t index)
+{
+	struct dp_mac *m = &p->macs[p->n];
+
+	snprintf(m->port, sizeof(m->port), "%s", p->trunk);
+	m->vlan = vlan;
+	memcpy(m->mac, mac, 6);
+	p->ops[p->n] = (struct dp_op){.type = type, .mac = m};
+	p->index[p->n++] = index;
+}
+
+/* The addresses of a container, each once. */
+static void add_macs(struct prepared *p, enum dp_op_type type, const struct port_conf *conf, size_t index)
+{
+	const struct dp_port_conf *c = conf ? &conf->dp : NULL;
+
+	if (!c || !p->trunk)
+		return;
+	if (c->has_mac && c->vlan)
+		add_mac(p, type, c->vlan, c->mac, index);
+	for (unsigned i = 0; i < c->n_static_macs; i++) {
+		const struct dp_static_mac *m = &c->static_macs[i];
+
+		if (!(c->has_mac && m->vlan == c->vlan && !memcmp(m->mac, c->mac, 6)))
+			add_mac(p, type, m->vlan, m->mac, index);
+	}
+}
+
+static unsigned macs_of(const struct port_conf *conf)
+{
+	return conf ? 1u + conf->dp.n_static_macs : 0;
+}
+
+/* Operations that these become, at most. */
+static size_t room_for(const struct engine_op *ops, size_t n)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool before = is_veth(ops[i].type, ops[i].before), after = is_veth(ops[i].type, ops[i].conf);
+
+		room += 1 + (before ? macs_of(ops[i].before) : 0) + (after ? macs_of(ops[i].conf) : 0);
+	}
+	return room;
 }
 
 static void fault_of(struct fault *to, const struct dp_error *from, int ret)
@@ -64,42 +128,69 @@ static void fault_of(struct fault *to, const struct dp_error *from, int ret)
 static void prepared_free(struct prepared *p)
 {
 	free(p->ops);
+	free(p->index);
+	free(p->macs);
 	free(p->lacks);
 	free(p);
 }
 
-static struct prepared *prepared_new(const struct engine_op *ops, size_t n)
+/* The port that containers are behind: it is there, or these operations make it. NULL: nowhere to bind their addresses to. */
+static const char *trunk_of(const struct ctl *ctl, const struct engine_op *ops, size_t n)
+{
+	struct dp_port_state state;
+
+	if (!ctl->trunk)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (ops[i].type == &schema_port && ops[i].kind == ENGINE_ADD && !strcmp(ops[i].name, ctl->trunk))
+			return ctl->trunk;
+	return dp_port_state(ctl->dp, ctl->trunk, &state) == 0 ? ctl->trunk : NULL;
+}
+
+static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_op *ops, size_t n)
 {
 	struct prepared *p = calloc(1, sizeof(*p));
+	size_t room = room_for(ops, n);
 
 	if (!p)
 		return NULL;
-	p->ops = calloc(n, sizeof(p->ops[0]));
-	p->lacks = calloc(n, sizeof(p->lacks[0]));
-	if (!p->ops || !p->lacks) {
+	p->trunk = trunk_of(ctl, ops, n);
+	p->ops = calloc(room + 1, sizeof(p->ops[0]));
+	p->index = calloc(room + 1, sizeof(p->index[0]));
+	p->macs = calloc(room + 1, sizeof(p->macs[0]));
+	p->lacks = calloc(n + 1, sizeof(p->lacks[0]));
+	if (!p->ops || !p->index || !p->macs || !p->lacks) {
 		prepared_free(p);
 		return NULL;
 	}
+	/* Addresses last: the port that they are behind may be made here. */
 	for (size_t i = 0; i < n; i++)
-		fill_op(&p->ops[i], &ops[i], &p->lacks[i]);
+		if (!is_veth(ops[i].type, conf_of(&ops[i])))
+			add_op(p, &ops[i], i);
+	for (size_t i = 0; i < n; i++) {
+		if (!is_veth(ops[i].type, conf_of(&ops[i])))
+			continue;
+		add_macs(p, DP_MAC_DEL, ops[i].before, i);
+		add_macs(p, DP_MAC_ADD, ops[i].conf, i);
+	}
 	return p;
 }
 
 /* `change` NULL: a dry run. */
-static int run(struct dp *dp, const struct engine_op *ops, size_t n, struct prepared **prepared, struct engine_error *err)
+static int run(struct ctl *ctl, const struct engine_op *ops, size_t n, struct prepared **prepared, struct engine_error *err)
 {
 	struct dp_error bad = {.op = SIZE_MAX};
-	struct prepared *p = prepared_new(ops, n);
+	struct prepared *p = prepared_new(ctl, ops, n);
 	int ret;
 
 	if (!p)
 		return -ENOMEM;
-	ret = prepared ? dp_prepare(dp, p->ops, n, &p->change, &bad) : dp_apply(dp, p->ops, n, true, &bad);
+	ret = prepared ? dp_prepare(ctl->dp, p->ops, p->n, &p->change, &bad) : dp_apply(ctl->dp, p->ops, p->n, true, &bad);
 	for (size_t i = 0; ret == 0 && prepared && i < n; i++)
 		if (ops[i].lack && p->lacks[i].name)
 			fault_of(ops[i].lack, &p->lacks[i], -ENODEV);
 	if (ret < 0) {
-		err->op = bad.op;
+		err->op = bad.op < p->n ? p->index[bad.op] : SIZE_MAX;
 		fault_of(&err->fault, &bad, ret);
 	}
 	if (ret == 0 && prepared)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "kernel.h"
 #include "methods.h"
 #include "schema/objects.h"
 
@@ -45,6 +46,9 @@ static json_t *port_state(struct ctl *ctl, const struct object *o)
 	struct dp_port_state state = {0};
 	json_t *json;
 
+	json = kernel_is_veth(o->conf) ? kernel_port_state(ctl, o->name) : NULL;
+	if (json)
+		return json;
 	/* Not made yet: `error` says why. */
 	if (dp_port_state(ctl->dp, o->name, &state) < 0)
 		return json_pack("{s:s}", "link", "down");

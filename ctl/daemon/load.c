@@ -71,7 +71,7 @@ static int load_row(void *arg, const struct state_row *row)
 
 	if (!type)
 		return -ENOTSUP;
-	if (type->read_only || !schema_name_valid(row->owner) || table_find(&s->objects, type, row->name))
+	if (type->read_only || (row->owner[0] && !schema_name_valid(row->owner)) || table_find(&s->objects, type, row->name))
 		return -EBADMSG;
 	ret = load_object(type, row, &o);
 	if (ret < 0)

@@ -27,6 +27,7 @@
 #include "caps.h"
 #include "config.h"
 #include "instance.h"
+#include "kernel.h"
 #include "load.h"
 #include "log.h"
 #include "loop.h"
@@ -102,17 +103,17 @@ static int on_switch(sd_event_source *source, int fd, uint32_t events, void *arg
 	return 0;
 }
 
+static int on_kernel(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	kern_dispatch(arg);
+	return 0;
+}
+
 /* What this build leaves out is said once in the log, and by `node show`. */
 static void note_missing(struct daemon *d)
 {
 	const char *name, *text;
 
-	if (d->config.trunk == 0) {
-		log_line(LOG_NOTICE, "trunk: not in this build");
-		ctl_note(&d->ctl, "trunk", "not in this build");
-	} else {
-		ctl_note(&d->ctl, "trunk", "none, as configured");
-	}
 	for (unsigned i = 0; (name = config_unsupported(&d->config, i, &text)); i++)
 		log_printf(LOG_WARNING, "%s: %s", name, text);
 }
@@ -151,6 +152,8 @@ static int open_loop(struct daemon *d)
 	if (ret >= 0)
 		ret = sd_event_source_set_floating(source, true);
 	sd_event_source_unref(source);
+	if (ret >= 0 && d->ctl.kern)
+		ret = sd_event_add_io(d->event, NULL, kern_fd(d->ctl.kern), EPOLLIN, on_kernel, d->ctl.kern);
 	if (ret >= 0)
 		ret = ctl_loop_open(&d->ctl_loop, &d->ctl, d->event);
 	if (ret >= 0)
@@ -259,8 +262,11 @@ static int run(struct daemon *d)
 	ctl_init(&d->ctl, d->dp);
 	caps_report(&d->ctl);
 	note_missing(d);
+	kernel_open(&d->ctl, &d->config);
 	ret = load_state(d);
 	d->state = NULL; /* ctl's, whatever came of it */
+	if (ret >= 0)
+		ret = kernel_trunk_port(&d->ctl);
 	if (ret >= 0)
 		ret = open_loop(d);
 	if (ret >= 0)
@@ -270,6 +276,7 @@ static int run(struct daemon *d)
 	ctl_loop_close(&d->ctl_loop);
 	sd_event_unref(d->event);
 	ctl_fini(&d->ctl);
+	kernel_close(&d->ctl);
 	dp_close(d->dp);
 close_state:
 	state_close(d->state);
@@ -277,6 +284,19 @@ close_sockets:
 	instance_close(&d->stat);
 	instance_close(&d->control);
 	return ret;
+}
+
+/* The configuration stays: it is an operator's, not a trace. */
+static int cleanup(const struct config *c)
+{
+	int ret = kern_cleanup(c->bpf_dir);
+
+	if (ret < 0) {
+		fprintf(stderr, "sluiced: cannot clean up: %s\n", strerror(-ret));
+		return EXIT_FAILURE;
+	}
+	printf("sluiced: containers' netdevs, the trunk and what is pinned under %s are gone\n", c->bpf_dir);
+	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -300,8 +320,7 @@ int main(int argc, char **argv)
 		printf("sluiced: the configuration is valid\n");
 		return EXIT_SUCCESS;
 	case CONFIG_CLEANUP:
-		printf("sluiced: nothing to clean: this build leaves nothing behind when it ends\n");
-		return EXIT_SUCCESS;
+		return cleanup(&d.config);
 	case CONFIG_RUN:
 		break;
 	}

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "kernel.h"
 #include "methods.h"
 #include "schema/objects.h"
 
@@ -69,6 +70,7 @@ static int node_one(struct ctl *ctl, const char *name, json_t *list)
 	if (strcmp(name, "node") != 0)
 		return 0;
 	dp_node_stats(ctl->dp, &st);
+	kernel_node_stats(ctl, &st);
 	return append(list, frame_stats("node", "node", &st));
 }
 
@@ -76,7 +78,7 @@ static int port_one(struct ctl *ctl, const char *name, json_t *list)
 {
 	struct dp_port_stats st = {0};
 
-	if (dp_port_stats(ctl->dp, name, &st) < 0)
+	if (dp_port_stats(ctl->dp, name, &st) < 0 && kernel_port_stats(ctl, name, &st) < 0)
 		return 0;
 	return append(list, frame_stats("port", name, &st));
 }

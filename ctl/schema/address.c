@@ -79,7 +79,7 @@ static bool ip_host_bits_clear(const struct dp_ip *ip)
 }
 
 /* NULL, or what is wrong with the text. */
-static const char *ip_parse(const char *text, struct dp_ip *ip)
+static const char *ip_parse_any(const char *text, struct dp_ip *ip)
 {
 	char address[INET6_ADDRSTRLEN];
 	size_t len = strcspn(text, "/");
@@ -103,6 +103,16 @@ static const char *ip_parse(const char *text, struct dp_ip *ip)
 	if (!scan_number(text + len + 1, ip->prefix, &prefix, &end) || *end)
 		return "prefix length out of range";
 	ip->prefix = prefix;
+	return NULL;
+}
+
+/* An address, or a network. */
+static const char *ip_parse(const char *text, struct dp_ip *ip)
+{
+	const char *wrong = ip_parse_any(text, ip);
+
+	if (wrong)
+		return wrong;
 	return ip_host_bits_clear(ip) ? NULL : "address bits are set behind the prefix";
 }
 
@@ -168,6 +178,11 @@ static const char *element_ip_parse(const char *text, void *element)
 	return ip_parse(text, element);
 }
 
+static const char *element_ifaddr_parse(const char *text, void *element)
+{
+	return ip_parse_any(text, element);
+}
+
 static void element_ip_format(const void *element, char *out, size_t size)
 {
 	ip_format(element, out, size);
@@ -196,6 +211,8 @@ static void element_vlan_mac_format(const void *element, char *out, size_t size)
 
 static const struct element element_ip = {sizeof(struct dp_ip), "10.0.0.1, 10.0.0.0/24, fd00::1", element_ip_parse,
 					  element_ip_format};
+static const struct element element_ifaddr = {sizeof(struct dp_ip), "10.0.0.11/24, fd00::11/64", element_ifaddr_parse,
+					      element_ip_format};
 static const struct element element_vlan_mac = {sizeof(struct dp_static_mac), "100/02:00:00:00:00:01", element_vlan_mac_parse,
 						element_vlan_mac_format};
 
@@ -287,6 +304,11 @@ static json_t *list_encode(const struct schema_attr *a, const void *conf, const 
 static int ips_decode(const struct schema_attr *a, const json_t *v, void *conf, struct schema_error *err)
 {
 	return list_decode(a, v, conf, err, &element_ip, compare_ips);
+}
+
+static int ifaddrs_decode(const struct schema_attr *a, const json_t *v, void *conf, struct schema_error *err)
+{
+	return list_decode(a, v, conf, err, &element_ifaddr, compare_ips);
 }
 
 static json_t *ips_encode(const struct schema_attr *a, const void *conf)
@@ -472,5 +494,6 @@ static json_t *vlans_parse(const struct schema_attr *a, const char *text, struct
 
 const struct type_ops type_mac = {"mac", mac_decode, mac_encode, mac_reset, type_string_parse, type_string_format};
 const struct type_ops type_ips = {"ip-list", ips_decode, ips_encode, list_reset, list_parse, list_format};
+const struct type_ops type_ifaddrs = {"ifaddr-list", ifaddrs_decode, ips_encode, list_reset, list_parse, list_format};
 const struct type_ops type_vlans = {"vlan-list", vlans_decode, vlans_encode, vlans_reset, vlans_parse, list_format};
 const struct type_ops type_vlan_macs = {"vlan-mac-list", vlan_macs_decode, vlan_macs_encode, list_reset, list_parse, list_format};

@@ -23,6 +23,12 @@ struct port_conf {
 	 * vSwitch's does: access with a VLAN, a trunk of all VLANs without.
 	 */
 	bool vlan_mode_given;
+
+	/* kind=veth: the container's end of the pair. */
+	char netns[108];
+	uint8_t n_addrs, n_gateways;
+	struct dp_ip addrs[DP_MAX_IPS];
+	struct dp_ip gateways[2];
 };
 
 _Static_assert(sizeof(struct vlan_conf) <= SCHEMA_CONF_MAX && sizeof(struct port_conf) <= SCHEMA_CONF_MAX, "raise SCHEMA_CONF_MAX");

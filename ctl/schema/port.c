@@ -13,6 +13,7 @@
 
 #define MEMBER(m)  offsetof(struct port_conf, dp.m)
 #define AT(m)	   .offset = MEMBER(m), .size = sizeof(((struct port_conf *)0)->dp.m)
+#define OF(m)	   .offset = offsetof(struct port_conf, m), .size = sizeof(((struct port_conf *)0)->m)
 #define RATE(m)	   UNIT_BPS, AT(m), .max = SCHEMA_RATE_MAX
 #define FRAMES(m)  UNIT_PPS, AT(m), .max = SCHEMA_PPS_MAX
 #define BURST(m)   UNIT_BYTES, AT(m), .max = SCHEMA_BURST_MAX
@@ -36,10 +37,16 @@ static const struct schema_choice vlan_modes[] = {
 
 static const struct schema_attr attrs[] = {
 	{"kind", SCHEMA_STRING, .flags = SCHEMA_REQUIRED | SCHEMA_FIXED, AT(kind),
-	 .doc = "how it attaches: memif, af-packet, af-xdp, tap, nic, vhost-user; `node show` lists what this build has"},
+	 .doc = "how it attaches: veth, vhost-user, memif, af-packet, af-xdp, tap, nic; `node show` lists what this build has"},
 	{"path", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(path), .doc = "memif, vhost-user: path of the Unix socket"},
 	{"ifname", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(ifname),
-	 .doc = "af-packet, af-xdp, tap: netdev in the daemon's namespace"},
+	 .doc = "af-packet, af-xdp, tap: netdev in the daemon's namespace; veth: the netdev that is made in the container's"},
+	{"netns", SCHEMA_STRING, .flags = SCHEMA_FIXED, OF(netns),
+	 .doc = "veth: the container's network namespace: a path, a name under /run/netns, or the number of a process in it"},
+	{"addr", SCHEMA_IFADDRS, OF(addrs), .aux = offsetof(struct port_conf, n_addrs),
+	 .doc = "veth: addresses of the netdev inside, with their networks: 10.0.0.11/24"},
+	{"gateway", SCHEMA_IPS, OF(gateways), .aux = offsetof(struct port_conf, n_gateways),
+	 .doc = "veth: default routes inside, one IPv4 and one IPv6 at most"},
 	{"devargs", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(devargs),
 	 .doc = "nic: DPDK device arguments, as 0000:01:00.0 or net_null0"},
 	{"id", SCHEMA_U64, .flags = SCHEMA_FIXED, AT(id), .max = ID_MAX, .doc = "memif: interface id on the socket"},
@@ -94,8 +101,11 @@ static void settle(void *conf)
 {
 	struct port_conf *port = conf;
 
+	bool trunk = !strcmp(port->dp.kind, "trunk");
+
+	/* The node's trunk carries all VLANs, and the host's own untagged. */
 	if (!port->vlan_mode_given)
-		port->dp.vlan_mode = port->dp.vlan ? DP_VLAN_ACCESS : DP_VLAN_TRUNK;
+		port->dp.vlan_mode = !port->dp.vlan ? DP_VLAN_TRUNK : trunk ? DP_VLAN_NATIVE_UNTAGGED : DP_VLAN_ACCESS;
 }
 
 /* --- uses ------------------------------------------------------------------------------------------------------------------ */
@@ -149,7 +159,9 @@ static void uses(const void *conf, void (*tell)(void *arg, const struct schema_u
 		snprintf(use.key, sizeof(use.key), "%u", c->vlan);
 		tell(arg, &use);
 	}
-	if (c->ifname[0])
+	if (!strcmp(c->kind, "veth"))
+		takes(&t, "ifname", "ifname %s in namespace %.107s", c->ifname, ((const struct port_conf *)conf)->netns);
+	else if (c->ifname[0])
 		takes(&t, "ifname", "ifname %s", c->ifname);
 	if (c->devargs[0])
 		takes(&t, "devargs", "device %.180s", c->devargs);

@@ -153,6 +153,7 @@ static bool attr_equal(const struct schema_attr *a, const void *x, const void *y
 	switch (a->type) {
 	case SCHEMA_MAC:
 	case SCHEMA_IPS:
+	case SCHEMA_IFADDRS:
 	case SCHEMA_VLAN_MACS:
 		return ((const uint8_t *)x)[a->aux] == ((const uint8_t *)y)[a->aux];
 	default:

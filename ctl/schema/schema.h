@@ -43,10 +43,11 @@ enum schema_type {
 	SCHEMA_U64,    /* unsigned integer: member of 1, 2, 4 or 8 bytes as `size` says */
 	SCHEMA_BOOL,   /* true, false: member is bool */
 	SCHEMA_STRING, /* member is char[size]; NUL-terminated, shorter than size */
-	SCHEMA_ENUM,  /* string, one of `choices`; member is an enum (4 bytes), bool (1) or uint16_t (2) holding choices[i].value */
-	SCHEMA_MAC,   /* "02:00:00:00:00:01"; member uint8_t[6], presence in a bool at `aux` */
-	SCHEMA_IPS,   /* list of "10.0.0.1", "10.0.0.0/24", "fd00::1"; struct dp_ip[] with its uint8_t count at `aux` */
-	SCHEMA_VLANS, /* list of integers and "200-210" ranges 0-4095; struct dp_vlan_set. An empty list is null: all */
+	SCHEMA_ENUM, /* string, one of `choices`; member is an enum (4 bytes), bool (1) or uint16_t (2) holding choices[i].value */
+	SCHEMA_MAC,  /* "02:00:00:00:00:01"; member uint8_t[6], presence in a bool at `aux` */
+	SCHEMA_IPS,  /* list of "10.0.0.1", "10.0.0.0/24", "fd00::1"; struct dp_ip[] with its uint8_t count at `aux` */
+	SCHEMA_IFADDRS,	 /* the same, of a netdev's own addresses with their networks: "10.0.0.11/24" */
+	SCHEMA_VLANS,	 /* list of integers and "200-210" ranges 0-4095; struct dp_vlan_set. An empty list is null: all */
 	SCHEMA_VLAN_MACS /* list of "100/02:00:00:00:00:01"; struct dp_static_mac[] with its uint8_t count at `aux` */
 };
 

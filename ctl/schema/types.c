@@ -244,6 +244,7 @@ const struct type_ops type_string = {"string", string_decode, string_encode, str
 const struct type_ops type_enum = {"choice", enum_decode, enum_encode, number_reset, type_string_parse, type_string_format};
 
 const struct type_ops *const schema_types[] = {
-	[SCHEMA_U64] = &type_u64, [SCHEMA_BOOL] = &type_bool, [SCHEMA_STRING] = &type_string, [SCHEMA_ENUM] = &type_enum,
-	[SCHEMA_MAC] = &type_mac, [SCHEMA_IPS] = &type_ips,   [SCHEMA_VLANS] = &type_vlans,   [SCHEMA_VLAN_MACS] = &type_vlan_macs,
+	[SCHEMA_U64] = &type_u64,	  [SCHEMA_BOOL] = &type_bool,	[SCHEMA_STRING] = &type_string,
+	[SCHEMA_ENUM] = &type_enum,	  [SCHEMA_MAC] = &type_mac,	[SCHEMA_IPS] = &type_ips,
+	[SCHEMA_IFADDRS] = &type_ifaddrs, [SCHEMA_VLANS] = &type_vlans, [SCHEMA_VLAN_MACS] = &type_vlan_macs,
 };

@@ -49,7 +49,7 @@ void type_string_format(const struct schema_attr *a, const json_t *v, char *out,
 
 /* --- address.c: the list types and MAC addresses -------------------------------------------------------------------------- */
 
-extern const struct type_ops type_mac, type_ips, type_vlans, type_vlan_macs;
+extern const struct type_ops type_mac, type_ips, type_ifaddrs, type_vlans, type_vlan_macs;
 
 /* Text to MAC and back; no other spelling than six pairs of hexadecimal digits and colons is taken. */
 bool mac_parse(const char *text, uint8_t mac[6]);

@@ -35,7 +35,7 @@
 #include "kind.h"
 
 #define VHOST_RETRY_MS	 50
-#define VHOST_PENALTY_MS 1000
+#define VHOST_PENALTY_MS 200
 
 extern const struct port_kind vhost_kind;
 

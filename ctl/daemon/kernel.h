@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CTL_KERNEL_H
+#define CTL_KERNEL_H
+
+/*
+ * The kernel engine in the control plane: fat containers (kind=veth) and the trunk (kind=trunk).
+ *
+ *      object                 dataplane                                  kernel (bpf/kern.h)
+ *      vlan 100               VLAN 100                                   VLAN 100
+ *      port slc0 kind=trunk   a port on the pair's far end               the pair's near end: the trunk
+ *      port web1 kind=veth    its addresses, bound behind the trunk      pair, programs, limits
+ *
+ * One table: an address of a container's is told to both engines from the one object, in the one transaction.
+ *
+ * What is here is translation: the schema's structs to those of bpf/, and state, counters and addresses back to JSON. The kernel engine lives
+ * as long as the daemon, and what it made outlives it.
+ *
+ * Control thread only.
+ */
+
+#include <stdbool.h>
+
+#include "kern.h"
+#include "schema/objects.h"
+#include "ctl.h"
+
+#define KERNEL_TRUNK_FAR "-dp" /* the switch's end of the trunk's pair is called so behind the trunk's name */
+
+struct config;
+
+/*
+ * Open the kernel engine and the trunk, as far as this kernel and the configuration have them, and add it to ctl's engines. Before
+ * ctl_load(). What is missing is noted.
+ */
+void kernel_open(struct ctl *ctl, const struct config *config);
+/* After ctl_load(): the trunk's port, if it was never made. 0 or -ENOMEM. */
+int kernel_trunk_port(struct ctl *ctl);
+void kernel_close(struct ctl *ctl);
+
+extern const struct engine_type kernel_engine; /* `self` is a struct kern */
+
+/* A port that the kernel carries; NULL conf: none. */
+bool kernel_is_veth(const struct port_conf *conf);
+
+/* `state` of a port, as get shows it; NULL when out of memory or there is no such port. */
+json_t *kernel_port_state(struct ctl *ctl, const char *name);
+/* Counters of a port in the dataplane's form. -ENOENT: the kernel engine has no such port. */
+int kernel_port_stats(struct ctl *ctl, const char *name, struct dp_port_stats *out);
+/* Add those of every port of the kernel engine's. */
+void kernel_node_stats(struct ctl *ctl, struct dp_port_stats *sum);
+
+#endif

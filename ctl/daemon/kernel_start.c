@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The kernel engine's start: what the kernel can do is tried, what an earlier daemon left is taken over, and the trunk is made if it is not
+ * there. Whatever is lacking is said in the log and by `node show`, and the rest of the node runs.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "kernel.h"
+#include "log.h"
+#include "txn.h"
+
+static void lacking(struct ctl *ctl, const char *feature, const char *text)
+{
+	char *copy = strdup(text);
+
+	log_printf(LOG_WARNING, "%s: %s", feature, text);
+	/* Said for as long as the daemon lives. */
+	ctl_note(ctl, feature, copy ? copy : "missing");
+}
+
+static void on_event(void *arg, const char *port, enum kern_event event)
+{
+	static const char *const words[] = {[KERN_LINK_UP] = "up", [KERN_LINK_DOWN] = "down", [KERN_LOST] = "lost"};
+
+	log_printf(event == KERN_LOST ? LOG_WARNING : LOG_INFO, "port %s: link %s", port, words[event]);
+}
+
+static void open_trunk(struct ctl *ctl, const struct config *c)
+{
+	struct kern_error bad = {0};
+
+	if (kern_trunk_netdev(ctl->kern, c->trunk_name, KERN_MTU_DEFAULT, true, NULL, &bad) < 0) {
+		lacking(ctl, "trunk", bad.msg);
+		return;
+	}
+	ctl->trunk = c->trunk_name;
+}
+
+void kernel_open(struct ctl *ctl, const struct config *c)
+{
+	struct kern_config config = {.bpf_dir = c->bpf_dir, .log = log_line, .event = on_event, .event_arg = ctl};
+	struct kern_features features;
+	struct kern_error bad = {0};
+
+	if (c->trunk == CONFIG_TRUNK_NONE) {
+		ctl_note(ctl, "trunk", "none, as configured: no containers (kind=veth)");
+		return;
+	}
+	kern_probe(&features);
+	if (!features.available) {
+		lacking(ctl, "kernel engine", features.missing);
+		return;
+	}
+	if (features.missing[0])
+		lacking(ctl, "kernel engine", features.missing);
+	if (kern_open(&ctl->kern, &config, &bad) < 0) {
+		ctl->kern = NULL;
+		lacking(ctl, "kernel engine", bad.msg);
+		return;
+	}
+	ctl_add_engine(ctl, &kernel_engine, ctl->kern);
+	open_trunk(ctl, c);
+}
+
+void kernel_close(struct ctl *ctl)
+{
+	if (ctl->kern)
+		kern_close(ctl->kern);
+	ctl->kern = NULL;
+}
+
+/* Containers that an earlier daemon made, and that this configuration does not have: they go on as they were, until somebody says. */
+static void report_strangers(struct ctl *ctl)
+{
+	unsigned cursor = 0, n = 0;
+	const char *name;
+
+	while (ctl->kern && (name = kern_port_walk(ctl->kern, &cursor))) {
+		if (table_find(&ctl->store.objects, &schema_port, name))
+			continue;
+		log_printf(LOG_WARNING, "port %s: in the kernel, and not configured; add it to have it, or use sluiced --cleanup",
+			   name);
+		n++;
+	}
+	if (n)
+		ctl_note(ctl, "kernel engine", "has ports that are not configured; see the log");
+}
+
+/* The trunk's port, as it is before anybody has changed it: all VLANs, the host's own stack in none. */
+static struct port_conf *trunk_conf(const char *name)
+{
+	struct port_conf *conf = malloc(sizeof(*conf));
+
+	if (!conf)
+		return NULL;
+	schema_defaults(&schema_port, conf);
+	schema_set_name(&schema_port, conf, name, NULL);
+	snprintf(conf->dp.kind, sizeof(conf->dp.kind), "trunk");
+	snprintf(conf->dp.ifname, sizeof(conf->dp.ifname), "%.12s" KERNEL_TRUNK_FAR, name);
+	schema_port.settle(conf);
+	return conf;
+}
+
+int kernel_trunk_port(struct ctl *ctl)
+{
+	struct txn_error bad = {0};
+	struct port_conf *conf;
+	struct txn t;
+	int ret;
+
+	report_strangers(ctl);
+	if (!ctl->trunk || table_find(&ctl->store.objects, &schema_port, ctl->trunk))
+		return 0;
+	conf = trunk_conf(ctl->trunk);
+	if (!conf)
+		return -ENOMEM;
+	txn_init(&t, ctl);
+	ret = txn_put(&t, &schema_port, ctl->trunk, STORE_NOBODY, conf, TXN_NO_INDEX);
+	if (ret == 0)
+		ret = txn_run(&t, false, &bad);
+	txn_free(&t);
+	if (ret < 0)
+		lacking(ctl, "trunk", bad.fault.msg[0] ? bad.fault.msg : strerror(-ret));
+	return ret == -ENOMEM ? ret : 0;
+}
