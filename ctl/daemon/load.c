@@ -7,6 +7,7 @@
 #include "json_memory.h"
 #include "load.h"
 #include "log.h"
+#include "schema/objects.h"
 #include "reconcile.h"
 #include "state.h"
 #include "uses.h"
@@ -62,6 +63,12 @@ static bool claims_free_to_take(const struct store *s, const struct object *o)
 	return true;
 }
 
+/* Only ports can be the node's own: the trunk's. */
+static bool owner_valid(const struct schema_object *type, const char *owner)
+{
+	return owner[0] ? schema_name_valid(owner) : type == &schema_port;
+}
+
 static int load_row(void *arg, const struct state_row *row)
 {
 	const struct schema_object *type = schema_object_find(row->object);
@@ -71,7 +78,7 @@ static int load_row(void *arg, const struct state_row *row)
 
 	if (!type)
 		return -ENOTSUP;
-	if (type->read_only || (row->owner[0] && !schema_name_valid(row->owner)) || table_find(&s->objects, type, row->name))
+	if (type->read_only || !owner_valid(type, row->owner) || table_find(&s->objects, type, row->name))
 		return -EBADMSG;
 	ret = load_object(type, row, &o);
 	if (ret < 0)

@@ -208,11 +208,11 @@ static void what_this_build_cannot_do_is_said_or_refused(void **state)
 	const char *text;
 	struct config c;
 
-	assert_int_equal(OPTIONS(&c, "--bpf-dir", "/var/x", "--poll", "busy"), 0);
-	assert_string_equal(config_unsupported(&c, 0, &text), "bpf-dir");
-	assert_string_equal(text, "no kernel programs in this build");
+	assert_int_equal(OPTIONS(&c, "--cgroup-root", "/var/x", "--poll", "busy"), 0);
+	assert_string_equal(config_unsupported(&c, 0, &text), "cgroup-root");
+	assert_string_equal(text, "no thin containers in this build");
 	assert_null(config_unsupported(&c, 1, &text));
-	OPTION_ERROR("trunk veth: not one of auto, none", "--trunk", "veth");
+	OPTION_ERROR("trunk tap: not one of auto, none, veth", "--trunk", "tap");
 }
 
 static void every_option_is_in_the_help(void **state)
