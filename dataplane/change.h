@@ -70,7 +70,7 @@ struct txn {
 	struct mac_change {
 		struct binding b;
 		bool want;
-	} *macs;
+	} * macs;
 	unsigned n_macs;
 	uint64_t dirty[DP_VLAN_N / 64]; /* VLANs whose member list changes */
 	struct vlan_members *members[DP_VLAN_N], *old_members[DP_VLAN_N];
