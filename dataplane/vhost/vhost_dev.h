@@ -15,7 +15,8 @@
  * Rings come and go by the messages ("Ring states" in the protocol): a ring starts when its last missing piece arrives, with any piece
  * as the last, and stops at GET_VRING_BASE, at SET_VRING_ENABLE 0, at a reset. Whatever changes under a running ring (memory, log,
  * features, an eventfd, addresses, as QEMU does when a migration starts) stops it, changes, and starts it where it was. Stopping
- * means: ring_down() for each, then one quiesce(), then nobody uses the vq or the memory any more.
+ * means: ring_down() for each, then one quiesce(), then nobody uses the vq or the memory any more. A ring that starts calls its guest once:
+ * whoever served it before may not have got to it.
  *
  * Rings are in pairs, named from the guest: ring 2n is what it receives by, 2n + 1 what it transmits by.
  *

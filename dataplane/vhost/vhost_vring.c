@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "bell.h"
+
 static bool ready(const struct vhost_dev *d, const struct vhost_vring *v)
 {
 	return !v->vq && v->num && v->has_addr && v->has_kick && v->enabled && d->mem->n;
@@ -44,6 +46,12 @@ static int start(struct vhost_dev *d, unsigned ring, const char **why)
 		return VHOST_FAULT_NO_MEMORY + 1;
 	}
 	d->ops->ring_up(d->arg, ring, v->vq);
+	/*
+	 * Who served the ring before may have been killed between its last used entries and the call for them, or had no eventfd to call by. With
+	 * the event index nobody would ever call for those again, so the guest is asked to look. A call for nothing costs it a look.
+	 */
+	if (v->call_fd >= 0)
+		bell_ring(v->call_fd);
 	return 0;
 }
 

@@ -11,8 +11,8 @@
 #define VRINGS_ALL UINT32_MAX
 
 /*
- * Start those of `rings` that do not run and have all that they need; the others are left alone. 0, or a fault + 1 with *why: a ring that
- * has all cannot run; those before it do.
+ * Start those of `rings` that do not run and have all that they need, and call their guest; the others are left alone. 0, or a fault + 1
+ * with *why: a ring that has all cannot run; those before it do.
  */
 int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why);
 /* Stop those of `rings` that run, and return which they were; their `base` is where they ended. When it returns no worker is in them. */

@@ -2,164 +2,7 @@
 /*
  * What a front end's messages do: rings start with their last missing piece, stop when they are told to, and nothing that is wrong gets through.
  */
-#include "test_vhost_env.h"
-
-#define PAIRS 2
-#define RINGS (2 * PAIRS)
-
-static struct guest guest;
-static struct guest_ring ring[RINGS];
-static struct vhost_dev dev;
-static struct vhost_vq *up[RINGS];
-static unsigned n_up, n_down, n_quiet, n_announced;
-static int event_fd, alarm_fd, fds_before;
-
-static void ring_up(void *arg, unsigned i, struct vhost_vq *vq)
-{
-	assert_true(i < RINGS && !up[i]);
-	up[i] = vq;
-	n_up++;
-}
-
-static void ring_down(void *arg, unsigned i)
-{
-	assert_true(i < RINGS && up[i]);
-	up[i] = NULL;
-	n_down++;
-}
-
-static void quiesce(void *arg)
-{
-	n_quiet++;
-}
-
-static void changed(void *arg)
-{
-}
-
-static void announce(void *arg, const uint8_t mac[6])
-{
-	assert_memory_equal(mac, "\x02\0\0\0\0\x01", 6);
-	n_announced++;
-}
-
-static bool mtu(void *arg, uint16_t bytes)
-{
-	return bytes <= 9000;
-}
-
-static const struct vhost_ops ops = {ring_up, ring_down, quiesce, changed, announce, mtu};
-
-static int setup(void **state)
-{
-	memset(up, 0, sizeof(up));
-	n_up = n_down = n_quiet = n_announced = 0;
-	guest_init(&guest, 1 << 20);
-	for (unsigned i = 0; i < RINGS; i++)
-		guest_ring_init(&guest, &ring[i], 64, i * 0x4000, (uint16_t)(100 * i));
-	event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	alarm_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	fds_before = (int)count_fds();
-	return vhost_dev_init(&dev, &ops, NULL, PAIRS, alarm_fd);
-}
-
-static int teardown(void **state)
-{
-	vhost_dev_fini(&dev);
-	assert_int_equal(n_up, n_down);
-	assert_int_equal(count_fds(), fds_before);
-	close(event_fd);
-	close(alarm_fd);
-	guest_fini(&guest);
-	return 0;
-}
-
-/* A message with `n` descriptors like `fd`. A fault + 1, or 0; the answer, if any, in *m. */
-static int say_m(struct vhost_msg *m, uint32_t request, uint32_t size, int fd, unsigned n, bool *reply)
-{
-	int fds[VHOST_TABLE_REGIONS], ret;
-
-	m->h = (struct vhost_header){request, m->h.flags | VHOST_FLAG_VERSION, size};
-	*reply = false;
-	ret = vhost_dev_check(&dev, &m->h);
-	if (ret)
-		return ret;
-	for (unsigned i = 0; i < n; i++)
-		fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return vhost_dev_message(&dev, m, fds, n, reply);
-}
-
-static int say(uint32_t request, const void *payload, uint32_t size, int fd)
-{
-	struct vhost_msg m = {0};
-	bool reply;
-
-	memcpy(&m.p, payload, size);
-	return say_m(&m, request, size, fd, fd >= 0, &reply);
-}
-
-static int say_u64(uint32_t request, uint64_t v, int fd)
-{
-	return say(request, &v, sizeof(v), fd);
-}
-
-static int say_state(uint32_t request, uint32_t index, uint32_t num)
-{
-	return say(request, &(struct vhost_vring_state){index, num}, 8, -1);
-}
-
-static int say_memory(void)
-{
-	struct vhost_mem_table t = {.n = 1, .region[0] = guest.region[0]};
-
-	return say(VHOST_SET_MEM_TABLE, &t, 8 + sizeof(t.region[0]), guest.memfd);
-}
-
-static int say_addr(unsigned i)
-{
-	struct vhost_vring_addr a = {.index = i,
-				     .desc = guest_uva(&guest, ring[i].at),
-				     .avail = guest_uva(&guest, ring[i].avail_at),
-				     .used = guest_uva(&guest, ring[i].used_at)};
-
-	return say(VHOST_SET_VRING_ADDR, &a, sizeof(a), -1);
-}
-
-/* The pieces that a ring needs, by number. */
-static int piece(unsigned which, unsigned i)
-{
-	switch (which) {
-	case 0:
-		return say_memory();
-	case 1:
-		return say_state(VHOST_SET_VRING_NUM, i, 64);
-	case 2:
-		return say_addr(i);
-	case 3:
-		return say_u64(VHOST_SET_VRING_KICK, i, event_fd);
-	default:
-		return say_state(VHOST_SET_VRING_ENABLE, i, 1);
-	}
-}
-
-static uint32_t get_base(unsigned i)
-{
-	struct vhost_msg m = {.p.state.index = i};
-	bool reply;
-
-	assert_int_equal(say_m(&m, VHOST_GET_VRING_BASE, 8, -1, 0, &reply), 0);
-	assert_true(reply);
-	assert_int_equal(m.h.size, 8);
-	assert_int_equal(m.p.state.index, i);
-	return m.p.state.num;
-}
-
-static void start_ring(unsigned i)
-{
-	for (unsigned k = 0; k < 5; k++)
-		assert_int_equal(piece(k, i), 0);
-	assert_non_null(up[i]);
-}
+#include "test_vhost_dev_env.h"
 
 static void ring_starts_with_its_last_missing_piece_whichever_it_is(void **state)
 {
@@ -333,6 +176,119 @@ static void log_on_huge_pages_is_survived_and_unmapped(void **state)
 	close(fd);
 }
 
+/* --- starting calls ----------------------------------------------------------------------------------------------------------- */
+
+/* What a back end published and was killed before it called for. */
+static void ring_that_starts_calls_its_guest_once(void **state)
+{
+	int call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	assert_int_equal(say_u64(VHOST_SET_FEATURES, VHOST_FEATURES, -1), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(say_u64(VHOST_SET_VRING_CALL, i, call_fd), 0);
+		assert_int_equal(rung(call_fd), 0);
+		start_ring(i);
+		assert_int_equal(rung(call_fd), 1);
+		assert_int_equal(piece(1, i), VHOST_FAULT_RING + 1); /* a message that starts nothing calls nobody */
+		assert_int_equal(piece(4, i), 0);
+		assert_int_equal(rung(call_fd), 0);
+		get_base(i);
+		assert_int_equal(rung(call_fd), 0);
+		assert_int_equal(piece(3, i), 0);
+		assert_int_equal(rung(call_fd), 1);
+		get_base(i);
+	}
+	close(call_fd);
+}
+
+/* Between SET_VRING_KICK and SET_VRING_CALL, where a ring runs, there is nothing to call by. */
+static void guest_is_called_for_what_was_used_before_there_was_an_eventfd(void **state)
+{
+	int call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	assert_int_equal(say_u64(VHOST_SET_FEATURES, VHOST_FEATURES, -1), 0);
+	start_ring(1);
+	*guest_used_event(&ring[1]) = 100;
+	guest_sends_by(1, 1);
+	switch_receives_by(1, 1);
+	assert_int_equal(say_u64(VHOST_SET_VRING_CALL, 1, call_fd), 0);
+	assert_int_equal(rung(call_fd), 1);
+	close(call_fd);
+}
+
+/* --- resets, and memory that is another --------------------------------------------------------------------------------------------- */
+
+static void reset_forgets_the_rings_and_keeps_the_memory(void **state)
+{
+	static const uint32_t resets[] = {VHOST_RESET_DEVICE, VHOST_RESET_OWNER};
+
+	for (unsigned r = 0; r < COUNT(resets); r++) {
+		unsigned fds;
+
+		assert_int_equal(say_memory(), 0);
+		fds = count_fds();
+		for (unsigned again = 0; again < 2; again++) {
+			assert_int_equal(say_u64(VHOST_SET_FEATURES, VHOST_FEATURES, -1), 0);
+			for (unsigned i = 0; i < 2; i++) {
+				assert_int_equal(say_u64(VHOST_SET_VRING_CALL, i, event_fd), 0);
+				for (unsigned k = 1; k < 5; k++)
+					assert_int_equal(piece(k, i), 0);
+			}
+			pair_carries(0, again);
+			assert_int_equal(say(resets[r], "", 0, -1), 0);
+			assert_null(up[0]);
+			assert_null(up[1]);
+			assert_int_equal(dev.features, 0);
+			assert_int_equal(count_fds(), fds);
+			/* None of the pieces that were told before counts any more. */
+			assert_int_equal(say_u64(VHOST_SET_FEATURES, VHOST_FEATURES, -1), 0);
+			assert_int_equal(piece(3, 0), 0);
+			assert_int_equal(piece(4, 0), 0);
+			assert_null(up[0]);
+			assert_int_equal(say(resets[r], "", 0, -1), 0);
+		}
+	}
+}
+
+static int say_table(const struct vhost_mem_region *region, uint32_t n)
+{
+	struct vhost_msg m = {.p.table.n = n};
+	bool reply;
+
+	memcpy(m.p.table.region, region, n * sizeof(*region));
+	return say_m(&m, VHOST_SET_MEM_TABLE, (uint32_t)(8 + n * sizeof(*region)), guest.memfd, n, &reply);
+}
+
+static void other_memory_is_in_force_with_the_next_frame(void **state)
+{
+	/* The same bytes in two parts, in another order; and without those in which buffers lie. */
+	const struct vhost_mem_region whole = guest.region[0],
+				      parts[] = {{GUEST_GPA + BUFFERS, BUFFERS, GUEST_UVA + BUFFERS, BUFFERS},
+						 {GUEST_GPA, BUFFERS, GUEST_UVA, 0}};
+	struct rte_mbuf *m = NULL;
+	struct vhost_queue q;
+
+	assert_int_equal(say_u64(VHOST_SET_FEATURES, VHOST_FEATURES, -1), 0);
+	start_ring(0);
+	start_ring(1);
+	for (uint32_t k = 0; k < 10; k++) {
+		pair_carries(0, k);
+		guest_sends_by(1, k); /* not yet taken when the memory is swapped */
+		assert_int_equal(k % 2 ? say_table(&whole, 1) : say_table(parts, 2), 0);
+		switch_receives_by(1, k);
+	}
+	guest_sends_by(1, 11);
+	assert_int_equal(say_table(&parts[1], 1), 0);
+	q = queue_of(1);
+	gate_reset(0);
+	assert_int_equal(vhost_rx(&q, &m, 1, gate, NULL), 0);
+	assert_int_equal(q.lost.bad_descriptor, 1);
+	/* Where its rings are not there a front end is not talked to any more, and nothing runs. */
+	assert_int_equal(say_table(parts, 1), VHOST_FAULT_RING + 1);
+	assert_null(up[0]);
+	assert_null(up[1]);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -346,6 +302,10 @@ int main(void)
 		CASE(rings_that_are_not_there_are_refused),
 		CASE(refusals_are_answered_where_answers_are_wanted),
 		CASE(log_on_huge_pages_is_survived_and_unmapped),
+		CASE(ring_that_starts_calls_its_guest_once),
+		CASE(guest_is_called_for_what_was_used_before_there_was_an_eventfd),
+		CASE(reset_forgets_the_rings_and_keeps_the_memory),
+		CASE(other_memory_is_in_force_with_the_next_frame),
 	};
 
 	return cmocka_run_group_tests_name("vhost_dev", tests, env_setup, env_teardown);
