@@ -15,7 +15,7 @@
 #   tests/tools/X.c                      -> tests/tools/X
 #   bench/X.c                            -> bench/X
 #   tests/front/                         -> libfront.a, a vhost-user front end for tests and benchmarks
-#   tests/hostile/, tests/stream/        -> tests/vhost_hostile, tests/vhost_stream, programs of the system tests
+#   tests/{hostile,stream,restart}/      -> tests/vhost_hostile, tests/vhost_stream, tests/vhost_guests, programs of the system tests
 #   tests/lab/X.c                        -> lab/X, static: they run inside guests
 # Variants (other compilers, sanitizers) build into their own tree: make BUILD=build/asan SAN=address,undefined
 
@@ -92,8 +92,8 @@ cli_lib    := $(BUILD)/libcli.a
 sluice_a   := $(BUILD)/libsluice.a
 sluice_so  := $(BUILD)/libsluice.so.1
 front_lib  := $(BUILD)/libfront.a
-tools_src  := $(wildcard tests/hostile/*.c tests/stream/*.c)
-test_tools := $(BUILD)/tests/vhost_hostile $(BUILD)/tests/vhost_stream
+tools_src  := $(wildcard tests/hostile/*.c tests/stream/*.c tests/restart/*.c)
+test_tools := $(BUILD)/tests/vhost_hostile $(BUILD)/tests/vhost_stream $(BUILD)/tests/vhost_guests
 bpf_lib    := $(BUILD)/libengine.a
 skeletons  := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(bpf_prog))
 tools      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tool_src))
@@ -143,6 +143,7 @@ $(BUILD)/sluicectl: $(call obj,ctl/cli/main.c) $(cli_lib) $(sluice_a) $(ctl_lib)
 # What the system tests run against the daemon's vhost-user ports.
 $(BUILD)/tests/vhost_hostile: $(call obj,$(wildcard tests/hostile/*.c)) $(front_lib)
 $(BUILD)/tests/vhost_stream: $(call obj,$(wildcard tests/stream/*.c)) $(front_lib)
+$(BUILD)/tests/vhost_guests: $(call obj,$(wildcard tests/restart/*.c)) $(front_lib)
 $(test_tools):
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)

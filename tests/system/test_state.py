@@ -11,6 +11,7 @@ import threading
 import time
 
 from harness import DEADLINE_S, Refused, Stream, add, add_ports, change, deadline, delete, run, test_frame, until, wait_for
+from vhost import VhostGuests
 
 # A real daemon takes its time to start; the five hundred kills are in tests/unit/test_kill.c, without the switch.
 KILLS = int(os.environ.get("SLUICE_KILLS", "10"))
@@ -449,3 +450,26 @@ def _resume(t, kind):
 def test_memif_forwarding_resumes_after_a_restart(t):
     """With 64 ports, a peer's stream goes on within 200 ms of the daemon's being up; static addresses are there and not relearned."""
     _resume(t, "memif")
+
+
+@deadline(180)
+def test_vhost_user_forwarding_resumes_after_a_restart(t):
+    """64 guests, in pairs, all hear from each other again within 200 ms of the daemon's being up; nothing comes twice or out of order."""
+    node = t.node("node")
+    guests = VhostGuests(t, node.dir, [os.path.join(node.dir, f"g{i}") for i in range(PORTS)])
+    node.apply(*add_ports({f"g{i}": {"kind": "vhost-user", "path": path, "vlan": 100 + i // 2} for i, path in enumerate(guests.paths)}))
+    guests.through(connects=1)
+    ready = Ready(t)
+    os.environ["NOTIFY_SOCKET"] = ready.path
+    for restart in range(1, 4):
+        node.kill9()
+        wait_for(lambda: guests.ask()["connected"] == 0, "no guest has its switch")
+        node.process = node.spawn()
+        up = ready.wait()
+        gap = guests.through(connects=1 + restart) - up
+        print(f"vhost-user, {PORTS} ports: all forwarding {gap * 1000:.0f} ms after READY=1")
+        assert SLOW or gap <= RESUME_S, f"{gap * 1000:.0f} ms"
+    del os.environ["NOTIFY_SOCKET"]
+    node.control = node.connect()
+    node.wait_link(*(f"g{i}" for i in range(PORTS)))
+    print(guests.end())

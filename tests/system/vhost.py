@@ -7,13 +7,15 @@
     stream.ready()
     ...
     stream.end()                                       not one frame was lost, or it raises
+
+And many guests that find their switch again after it was killed (tests/restart/vhost_guests.c): VhostGuests.
 """
 
 import json
 import os
 import subprocess
 
-from harness import DEADLINE_S
+from harness import DEADLINE_S, wait_for
 
 
 def program(t, name):
@@ -60,4 +62,39 @@ class VhostStream:
         assert account["ok"], account
         for direction in "ab":
             assert account[direction]["sent"] > 0, account
+        return account
+
+
+class VhostGuests:
+    """Guests on the sockets `paths`, the first and the second a pair, and so on; by a process of its own, until end()."""
+
+    def __init__(self, t, directory, paths):
+        self.paths = paths
+        with open(os.path.join(directory, "guests.log"), "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([program(t, "vhost_guests"), *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                                            text=True)
+
+    def _line(self):
+        line = self.process.stdout.readline()
+        assert line, f"the guests ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def ask(self):
+        """How they are: see the program's own help."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self._line()
+        assert answer["wrong"] == 0, answer
+        return answer
+
+    def through(self, connects):
+        """When the last of them heard from its other half, each having been connected so many times; time.monotonic()'s."""
+        wait_for(lambda: (a := self.ask())["last"] and a["connects"] >= connects * len(self.paths), "all guests are through",
+                 seconds=3 * DEADLINE_S)
+        return self.ask()["last"]
+
+    def end(self):
+        self.process.stdin.close()
+        account = self._line()
+        assert self.process.wait() == 0 and account["wrong"] == 0 and account["through"] == len(self.paths), account
         return account
