@@ -26,9 +26,11 @@ static void lacking(struct ctl *ctl, const char *feature, const char *text)
 
 static void on_event(void *arg, const char *port, enum kern_event event)
 {
-	static const char *const words[] = {[KERN_LINK_UP] = "up", [KERN_LINK_DOWN] = "down", [KERN_LOST] = "lost"};
+	static const char *const words[] = {[KERN_LINK_UP] = "up", [KERN_LINK_DOWN] = "down"};
 
-	log_printf(event == KERN_LOST ? LOG_WARNING : LOG_INFO, "port %s: link %s", port, words[event]);
+	/* A loss has been logged by the engine, with its reason. */
+	if (event != KERN_LOST)
+		log_printf(LOG_INFO, "port %s: link %s", port, words[event]);
 }
 
 static void open_trunk(struct ctl *ctl, const struct config *c)

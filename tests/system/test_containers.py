@@ -12,7 +12,7 @@ import time
 import frames
 from containers import attrs_of, cleanup, container, host, links, ours, pings, trunk_node, unreachable
 from engine import Container
-from harness import DEADLINE_S, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, Refused, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
 
 PORTS = 200
 STREAM = 4000 * (5 if os.environ.get("SLUICE_TEST_SLOW") else 1)
@@ -144,6 +144,27 @@ def test_deleted_ports_leave_no_netdev(t):
     a.ping(b.addr)
 
 
+def test_a_namespace_that_goes(t):
+    """`get` shows the port as lost, the log says so once and no more; the rest goes on; deleted and added in a new namespace it works."""
+    node = trunk_node(t)
+    a, b = container(node, "a", 1, vlan=100), container(node, "b", 2, vlan=100)
+    d = host(t, node, "d", 50, vlan=100)
+    a.ping(b.addr)
+    run("ip", "netns", "del", "b")
+    wait_for(lambda: node.get("port", "b")["state"]["link"] == "lost", "link lost")
+    a.ping(d.addr, count=20)
+    node.set_port("a", mac_limit=5)
+    assert node.get("port", "b")["state"]["link"] == "lost"
+    lines = [line for line in node.log_text().splitlines() if "port b" in line and "lost" in line]
+    assert len(lines) == 1, lines
+    assert node.get("port", "b")["error"] is None or node.get("port", "b")["error"]["name"], node.get("port", "b")
+    node.del_port("b")
+    b = container(node, "b", 2, vlan=100)
+    a.ping(b.addr)
+    d.ping(b.addr)
+    assert node.get("port", "b")["state"]["link"] == "up"
+
+
 @deadline(120)
 def test_two_hundred_in_one_apply(t):
     """200 containers in one apply, and one more: within what is promised. They reach each other, and go in one apply."""
@@ -269,6 +290,49 @@ def test_cleanup_leaves_nothing(t):
     node.start()
     node.wait_link("a", "b")
     run("ping", "-q", "-c", "3", "-i", "0.01", "-w", "10", "10.0.0.2", netns="a")
+
+
+def test_without_a_trunk(t):
+    """--trunk none refuses kind=veth by name and with what to do, and leaves nothing; the rest of the node works."""
+    node = t.node(bpf_dir="/sys/fs/bpf/none")
+    c, before = Container("a"), links()
+    node.add_vlan(100)
+    try:
+        node.add_port("a", **attrs_of(c, 1, vlan=100))
+    except Refused as e:
+        assert "trunk" in e.message + e.data.get("hint", ""), (e.message, e.data)
+        assert e.data["path"].endswith("kind"), e.data
+    else:
+        raise AssertionError("not refused")
+    done = node.ctl("port", "add", "a", "kind=veth", "netns=a", "ifname=eth0", "vlan=100", check=False)
+    assert done.returncode == 2 and "trunk" in done.stderr, done
+    assert links() == before and not node.call("get", {"object": "port"})["objects"]
+    d, e = (t.endpoint(name, addr=[addr]) for name, addr in (("d", "10.0.0.50/24"), ("e", "10.0.0.51/24")))
+    for x in (d, e):
+        node.attach(x, vlan=100)
+    node.wait_link("d", "e")
+    d.ping("10.0.0.51")
+
+
+@deadline(120)
+def test_a_restart_without_the_trunk(t):
+    """Containers of the state wait with an error under --trunk none, and go on being connected; they can be deleted; with the trunk back all is as before."""
+    node = trunk_node(t)
+    a, b = container(node, "a", 1, vlan=100), container(node, "b", 2, vlan=100)
+    container(node, "c", 3, vlan=100)
+    index = node.get("port", "a")["state"]["host_ifname"]
+    node.stop()
+    node.options["trunk"] = "none"
+    node.start()
+    assert node.get("port", "a")["error"]["name"] == "not-available", node.get("port", "a")
+    a.ping(b.addr)
+    node.del_port("c")
+    node.stop()
+    node.options["trunk"] = "veth"
+    node.start()
+    assert node.get("port", "a")["error"] is None and node.get("port", "a")["state"]["host_ifname"] == index
+    assert "port c: in the kernel, and not configured" in node.log_text()
+    a.ping(b.addr)
 
 
 def test_a_namespace_that_went_meanwhile(t):
