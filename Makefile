@@ -330,8 +330,8 @@ lint: dev-deps format-check $(skeletons) ## gcc and clang with warnings as error
 	@# One file a call: clang-tidy 14 mistakes one file's va_list for another's.
 	$(Q)printf '%s\n' $(c_files) | xargs -P 2 -I{} sh -c 'eval clang-tidy --quiet {} -- $$TIDY_FLAGS 2>/dev/null'
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Itests/front $(filter-out tests/%,$(c_files))
-		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Ibpf $(filter-out tests/%,$(c_files))
+		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Ibpf -Itests/front \
+		$(filter-out tests/%,$(c_files))
 	@echo lint: clean
 
 # In the environment, and read by eval, for the strings among the definitions.
