@@ -491,6 +491,7 @@ void kern_commit(struct kern_txn *t)
 		veth_unmake_all(e, gone, n_gone);
 	free(gone);
 	free_txn(t);
+	events_committed(e);
 }
 
 void kern_abort(struct kern_txn *t)

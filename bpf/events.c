@@ -9,14 +9,33 @@
 #include <unistd.h>
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
 #define TEND_S 10
 
-static void tell(struct kern *e, const struct port *p, enum kern_event event)
+static enum kern_event link_of(struct kern *e, const struct port *p)
 {
-	if (e->config.event)
-		e->config.event(e->config.event_arg, p->rec.conf.name, event);
+	bool down = maps_conf(e, p->idx)->flags & SLC_K_DOWN;
+
+	if (!p->ifindex)
+		return KERN_LOST;
+	return e->ports_map[p->idx].link_up && !down ? KERN_LINK_UP : KERN_LINK_DOWN;
+}
+
+/* Tell the owner of every link that is not as he knows it. One place, whatever made it so. */
+static void tell_links(struct kern *e)
+{
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
+		struct port *p = e->ports[i];
+		enum kern_event now = p && !p->orphan ? link_of(e, p) : KERN_LINK_DOWN;
+
+		if (!p || p->orphan || p->told == now)
+			continue;
+		p->told = now;
+		if (e->config.event)
+			e->config.event(e->config.event_arg, p->rec.conf.name, now);
+	}
 }
 
 static struct port *by_ifindex(struct kern *e, uint32_t ifindex)
@@ -58,10 +77,7 @@ void events_link(struct kern *e, const struct veth_link *link)
 	if (!p)
 		return;
 	p->host_up = link->up;
-	if (e->ports_map[p->idx].link_up == up)
-		return;
 	e->ports_map[p->idx].link_up = up;
-	tell(e, p, up ? KERN_LINK_UP : KERN_LINK_DOWN);
 }
 
 static void link_gone(struct kern *e, uint32_t ifindex)
@@ -74,7 +90,6 @@ static void link_gone(struct kern *e, uint32_t ifindex)
 			p->ifindex = 0;
 		else
 			port_lost(e, p);
-		tell(e, p, KERN_LOST);
 	} else if (e->node->trunk_ifindex && ifindex == e->node->trunk_ifindex) {
 		struct slc_k_conf k = *maps_conf(e, SLC_K_TRUNK);
 
@@ -170,9 +185,19 @@ int events_open(struct kern *e)
 	e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (e->epoll_fd < 0 || e->timer_fd < 0)
 		return -errno;
+	e->commit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->commit_fd < 0)
+		return -errno;
 	timerfd_settime(e->timer_fd, 0, &each, NULL);
-	r = watch(e, e->events.fd);
-	return r < 0 ? r : watch(e, e->timer_fd);
+	if ((r = watch(e, e->events.fd)) < 0 || (r = watch(e, e->timer_fd)) < 0)
+		return r;
+	return watch(e, e->commit_fd);
+}
+
+void events_committed(struct kern *e)
+{
+	/* Cannot fail: the counter is far from full. */
+	eventfd_write(e->commit_fd, 1);
 }
 
 void events_close(struct kern *e)
@@ -180,6 +205,8 @@ void events_close(struct kern *e)
 	nl_close(&e->events);
 	if (e->timer_fd >= 0)
 		close(e->timer_fd);
+	if (e->commit_fd >= 0)
+		close(e->commit_fd);
 	if (e->epoll_fd >= 0)
 		close(e->epoll_fd);
 }
@@ -191,7 +218,11 @@ int kern_fd(struct kern *e)
 
 void kern_dispatch(struct kern *e)
 {
+	eventfd_t commits;
+
+	(void)!eventfd_read(e->commit_fd, &commits);
 	if (nl_hear(&e->events, hear_link, e) == -ENOBUFS)
 		look_again(e);
+	tell_links(e);
 	tend(e);
 }

@@ -48,6 +48,7 @@ struct port {
 	bool orphan, adopted;
 	bool host_up; /* the host end is administratively up */
 	bool shaped_in, shaped_out;
+	enum kern_event told; /* what the owner knows of its link */
 };
 
 struct shaper {
@@ -64,7 +65,7 @@ struct kern {
 	struct kern_bpf *skel;
 	struct nl nl;	  /* asks */
 	struct nl events; /* listens */
-	int epoll_fd, timer_fd;
+	int epoll_fd, timer_fd, commit_fd;
 
 	/* The maps that are memory. */
 	struct slc_k_node *node;
@@ -226,6 +227,8 @@ void announce(struct kern *e, const struct port *p);
 int events_open(struct kern *e);
 /* Read a link's state again. */
 void events_link(struct kern *e, const struct veth_link *link);
+/* A commit is over: have the owner told of the links that it changed, at the next dispatch. */
+void events_committed(struct kern *e);
 void events_close(struct kern *e);
 
 #endif

@@ -195,7 +195,7 @@ int kern_open(struct kern **engine, const struct kern_config *config, struct ker
 	if (!e)
 		return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	e->config = *config;
-	e->epoll_fd = e->timer_fd = e->announce_fd = e->nl.fd = e->events.fd = -1;
+	e->epoll_fd = e->timer_fd = e->commit_fd = e->announce_fd = e->nl.fd = e->events.fd = -1;
 	r = name_engine(e, config->bpf_dir ? config->bpf_dir : KERN_BPF_DIR);
 	if (r < 0) {
 		free(e);

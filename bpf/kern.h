@@ -82,13 +82,17 @@ struct kern_features {
 	char missing[192]; /* what is lacking, for people; "" if nothing is */
 };
 
-enum kern_event { KERN_LINK_UP, KERN_LINK_DOWN, KERN_LOST };
+/* What a port's link has come to. A new port's is down until its owner has been told otherwise. */
+enum kern_event { KERN_LINK_DOWN, KERN_LINK_UP, KERN_LOST };
 
 struct kern_config {
 	const char *bpf_dir; /* NULL: KERN_BPF_DIR. On a bpffs, which is mounted at /sys/fs/bpf if nothing is */
 	/* Where log lines go: priority as in <syslog.h>. NULL: stderr. */
 	void (*log)(int priority, const char *text);
-	/* A port's link changed, or its namespace went away. From kern_dispatch() only. May be NULL. */
+	/*
+	 * A port's link changed, by itself or by a commit, or its namespace went away. From kern_dispatch() only, which kern_fd() asks for after a
+	 * commit too, so an owner hears of a change after he has made it. What changed back in between is not told. May be NULL.
+	 */
 	void (*event)(void *arg, const char *port, enum kern_event event);
 	void *event_arg;
 };

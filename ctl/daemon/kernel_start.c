@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "log.h"
 #include "txn.h"
+#include "watch.h"
 
 static void lacking(struct ctl *ctl, const char *feature, const char *text)
 {
@@ -26,11 +27,12 @@ static void lacking(struct ctl *ctl, const char *feature, const char *text)
 
 static void on_event(void *arg, const char *port, enum kern_event event)
 {
-	static const char *const words[] = {[KERN_LINK_UP] = "up", [KERN_LINK_DOWN] = "down"};
+	static const char *const words[] = {[KERN_LINK_UP] = "up", [KERN_LINK_DOWN] = "down", [KERN_LOST] = "lost"};
 
 	/* A loss has been logged by the engine, with its reason. */
 	if (event != KERN_LOST)
 		log_printf(LOG_INFO, "port %s: link %s", port, words[event]);
+	watch_port_link(arg, port, words[event]);
 }
 
 static void open_trunk(struct ctl *ctl, const struct config *c)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "ctl.h"
+#include "kern.h"
 #include "schema/objects.h"
 #include "schema/types.h"
 #include "watch.h"
@@ -43,6 +44,7 @@ struct event {
 	json_t *(*members)(const struct event *e, bool secrets);
 	const struct ctl_event *ctl;
 	const struct dp_event *dp;
+	const char *state;
 	uint64_t number;
 	bool flag;
 	char *line[2]; /* [secrets] */
@@ -286,6 +288,26 @@ static void on_dp(const struct dp_event *dp, void *arg)
 	tell_all(arg, &e);
 }
 
+/* --- the kernel engine's --------------------------------------------------------------------------------------------------------------- */
+
+static json_t *state_members(const struct event *e, bool secrets)
+{
+	return json_pack("{s:s}", "state", e->state);
+}
+
+void watch_port_link(struct ctl *ctl, const char *port, const char *state)
+{
+	struct event e = {.type = "port.link",
+			  .object = &schema_port,
+			  .name = port,
+			  .time_us = realtime_us(),
+			  .members = state_members,
+			  .state = state};
+
+	if (ctl->hub)
+		tell_all(ctl->hub, &e);
+}
+
 /* --- the node's ------------------------------------------------------------------------------------------------------------------------- */
 
 static json_t *health_members(const struct event *e, bool secrets)
@@ -496,6 +518,8 @@ json_t *watch_method(struct rpc_session *s, const json_t *params, struct rpc_err
 	}
 	listens = w->all_events || w->n_events;
 	/* What was before the snapshot is told to those who watch already, and is no news afterwards. */
+	if (s->ctl->kern)
+		kern_dispatch(s->ctl->kern);
 	if (s->ctl->hub)
 		dp_events_poll(s->ctl->dp);
 	else if (listens && hub_open(s->ctl, err) < 0)

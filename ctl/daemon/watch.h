@@ -7,6 +7,7 @@
  *
  *      ctl_notify()  --objects, generation--+
  *      dp_events     --links, fdb, spoof----+--> hub --> filter of each watcher --> session.tell() --> its queue --> socket
+ *      kernel_start.c --links---------------+     |
  *      supervise.c   --workers--------------+     |
  *                                                 +-- the line is made once, whoever many watch
  *
@@ -35,6 +36,9 @@
 #include "methods.h"
 
 json_t *watch_method(struct rpc_session *s, const json_t *params, struct rpc_error *err);
+
+/* Tell watchers that the link of a port of the kernel's is "up", "down" or "lost". The word is a static string. */
+void watch_port_link(struct ctl *ctl, const char *port, const char *state);
 
 /* Tell watchers that a worker has stopped making progress, or makes it again. */
 void watch_health(struct ctl *ctl, unsigned worker, bool stuck);

@@ -14,7 +14,7 @@ const struct schema_event schema_events[] = {
 	{"object.error", "error {name, message, hint}",
 	 "an object is accepted, and cannot be put in force as things are; it is tried again"},
 	{"generation", "applied", "the configuration, or what is in force, has reached another generation"},
-	{"port.link", "state: up or down", "a port's link changed"},
+	{"port.link", "state: up, down, or lost (a container's namespace went)", "a port's link changed"},
 	{"port.spoof", "reason, count", "a port sent frames in the name of others; reason is that of the drops"},
 	{"port.limit", "reason, count", "a port ran into a limit; reason is that of the drops"},
 	{"fdb.learn", "vlan, mac, port", "an address was learned"},

@@ -335,6 +335,39 @@ def test_a_restart_without_the_trunk(t):
     a.ping(b.addr)
 
 
+def test_links_are_told_to_watchers(t):
+    """A container's link as it is added, taken down from inside and by configuration, and lost: each once, after the object's own event."""
+    node = trunk_node(t)
+    watcher = node.connect()
+    watcher.call("watch", {"events": ["port.link", "object"], "objects": ["port"], "snapshot": False})
+    a = container(node, "a", 1, vlan=100)
+
+    def told():
+        event = watcher.event()
+        return event["type"], event["name"], event.get("state")
+
+    assert (told(), told()) == (("object.add", "a", None), ("port.link", "a", "up"))
+    a.run("ip", "link", "set", "eth0", "down")
+    assert told() == ("port.link", "a", "down")
+    assert node.get("port", "a")["state"]["link"] == "down"
+    a.run("ip", "link", "set", "eth0", "up")
+    assert told() == ("port.link", "a", "up")
+    node.set_port("a", admin="down")
+    assert (told(), told()) == (("object.set", "a", None), ("port.link", "a", "down"))
+    node.set_port("a", admin="up")
+    assert (told(), told()) == (("object.set", "a", None), ("port.link", "a", "up"))
+    # A watcher that comes now has the state in its snapshot, and hears nothing of what was before.
+    late = node.connect()
+    shown = {o["name"]: o["state"]["link"] for o in late.call("watch", {"objects": ["port"]})["objects"]}
+    assert shown == {"slc0": "up", "a": "up"}
+    run("ip", "netns", "del", "a")
+    assert told() == ("port.link", "a", "lost")
+    event = late.event()
+    assert (event["type"], event["state"]) == ("port.link", "lost"), event
+    node.del_port("a")
+    assert told() == ("object.del", "a", None)
+
+
 def test_a_namespace_that_went_meanwhile(t):
     """It goes while the daemon is down: the port waits and says what it lacks, others work; once the namespace is back, so is the port, by itself."""
     node = trunk_node(t)

@@ -38,7 +38,7 @@ static const char *const drop_names[] = {
 
 static void event(void *arg, const char *port, enum kern_event what)
 {
-	static const char *const names[] = {"up", "down", "lost"};
+	static const char *const names[] = {[KERN_LINK_DOWN] = "down", [KERN_LINK_UP] = "up", [KERN_LOST] = "lost"};
 
 	printf("event %s %s\n", port, names[what]);
 }
