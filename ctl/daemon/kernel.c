@@ -391,6 +391,19 @@ int kernel_port_stats(struct ctl *ctl, const char *name, struct dp_port_stats *o
 	return 0;
 }
 
+void kernel_trunk_drops(struct ctl *ctl, struct dp_port_stats *sum)
+{
+	static const char *const ends[] = {"trunk", "host"};
+	struct dp_port_stats st;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		if (kernel_port_stats(ctl, ends[i], &st) < 0)
+			continue;
+		for (unsigned reason = 0; reason < SLC_DROP_N; reason++)
+			sum->drops[reason] += st.drops[reason];
+	}
+}
+
 void kernel_node_stats(struct ctl *ctl, struct dp_port_stats *sum)
 {
 	const uint64_t *from;
@@ -399,6 +412,7 @@ void kernel_node_stats(struct ctl *ctl, struct dp_port_stats *sum)
 	unsigned cursor = 0;
 	const char *name;
 
+	kernel_trunk_drops(ctl, sum);
 	while (ctl->kern && (name = kern_port_walk(ctl->kern, &cursor))) {
 		if (kernel_port_stats(ctl, name, &st) < 0)
 			continue;

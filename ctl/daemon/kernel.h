@@ -46,7 +46,12 @@ bool kernel_is_veth(const struct port_conf *conf);
 json_t *kernel_port_state(struct ctl *ctl, const char *name);
 /* Counters of a port in the dataplane's form. -ENOENT: the kernel engine has no such port. */
 int kernel_port_stats(struct ctl *ctl, const char *name, struct dp_port_stats *out);
-/* Add those of every port of the kernel engine's. */
+/*
+ * Add what was dropped at the kernel's end of the trunk, towards the switch, from it, and of the host's own stack. The frames themselves are the
+ * switch's to count.
+ */
+void kernel_trunk_drops(struct ctl *ctl, struct dp_port_stats *sum);
+/* Add those of every port of the kernel engine's, and the trunk's drops. */
 void kernel_node_stats(struct ctl *ctl, struct dp_port_stats *sum);
 
 #endif

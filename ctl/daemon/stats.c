@@ -80,6 +80,8 @@ static int port_one(struct ctl *ctl, const char *name, json_t *list)
 
 	if (dp_port_stats(ctl->dp, name, &st) < 0 && kernel_port_stats(ctl, name, &st) < 0)
 		return 0;
+	if (ctl->trunk && !strcmp(name, ctl->trunk))
+		kernel_trunk_drops(ctl, &st);
 	return append(list, frame_stats("port", name, &st));
 }
 
