@@ -34,6 +34,7 @@ struct kern_txn {
 	bool trunk_set, trunk_attached;
 	struct kern_trunk_conf trunk;
 	struct veth_link trunk_link;
+	uint16_t trunk_mtu_was; /* of the netdev, if it was changed; 0: it was not */
 };
 
 /* --- collapse ------------------------------------------------------------------------------------------------------------------ */
@@ -375,6 +376,12 @@ static int attach_trunk(struct kern_txn *t)
 	if ((r = veth_link(e, ifindex, &t->trunk_link)) < 0 || (r = maps_ifs_set(e, ifindex, SLC_K_TRUNK)) < 0 ||
 	    (r = tc_attach(e, ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, ifindex, PROG_TRUNK_OUT)) < 0)
 		return kern_fail_nl(t->err, r, &e->nl, "ifname", "trunk %s", t->trunk.ifname);
+	if (!t->trunk.mtu || t->trunk.mtu == t->trunk_link.mtu)
+		return 0;
+	if ((r = veth_set_mtu(&e->nl, ifindex, t->trunk.mtu)) < 0)
+		return kern_fail_nl(t->err, r, &e->nl, "mtu", "trunk %s", t->trunk.ifname);
+	t->trunk_mtu_was = t->trunk_link.mtu;
+	t->trunk_link.mtu = t->trunk.mtu;
 	return 0;
 }
 
@@ -508,6 +515,8 @@ void kern_abort(struct kern_txn *t)
 			change_port_back(e, ch);
 		}
 	}
+	if (t->trunk_mtu_was)
+		veth_set_mtu(&e->nl, t->trunk_link.ifindex, t->trunk_mtu_was);
 	if (t->trunk_attached && t->trunk_link.ifindex) {
 		maps_ifs_del(e, t->trunk_link.ifindex);
 		tc_detach_all(&e->nl, t->trunk_link.ifindex);

@@ -169,6 +169,7 @@ void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);
 int veth_is_there(struct kern *e, const struct port *p);
 int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out);
 int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias);
+int veth_set_mtu(struct nl *nl, uint32_t ifindex, uint16_t mtu);
 int veth_set_up(struct nl *nl, uint32_t ifindex, bool up);
 /* Every link of this namespace. */
 int veth_each(struct nl *nl, void (*each)(void *arg, const struct veth_link *link), void *arg);

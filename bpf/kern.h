@@ -194,7 +194,7 @@ struct kern_port_conf {
 struct kern_trunk_conf {
 	char ifname[16]; /* "": no trunk */
 	uint16_t vlan;	 /* 1-4094, or 0 */
-	uint16_t mtu;	 /* of frames that cross it; 0: the netdev's */
+	uint16_t mtu;	 /* the netdev is set to it; 0: what the netdev has, which is then the operator's */
 	bool down;
 };
 

@@ -113,7 +113,7 @@ int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias)
 	return nl_talk(nl);
 }
 
-static int set_mtu(struct nl *nl, uint32_t ifindex, uint16_t mtu)
+int veth_set_mtu(struct nl *nl, uint32_t ifindex, uint16_t mtu)
 {
 	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
 
@@ -269,7 +269,7 @@ static int furnish(struct kern *e, struct port *p, int ns_fd, const struct kern_
 			kern_fail_nl(err, r, &nl, "mac", "port %s: MAC of %s", c->name, c->ifname);
 	}
 	if (r == 0 && old && old->mtu != c->mtu) {
-		r = set_mtu(&nl, p->peer, c->mtu);
+		r = veth_set_mtu(&nl, p->peer, c->mtu);
 		if (r < 0)
 			kern_fail_nl(err, r, &nl, "mtu", "port %s: mtu %u of %s", c->name, c->mtu, c->ifname);
 	}
@@ -385,7 +385,7 @@ int veth_change(struct kern *e, struct port *p, const struct kern_port_conf *fro
 		return ns_fd;
 	r = furnish(e, p, ns_fd, from, to, err);
 	if (r == 0 && mtu) {
-		r = set_mtu(&e->nl, p->ifindex, to->mtu);
+		r = veth_set_mtu(&e->nl, p->ifindex, to->mtu);
 		if (r < 0)
 			kern_fail_nl(err, r, &e->nl, "mtu", "port %s: mtu %u", to->name, to->mtu);
 	}

@@ -387,6 +387,38 @@ def test_a_namespace_that_went_meanwhile(t):
     a.ping("10.0.0.2")
 
 
+def mtu_of(ifname):
+    with open(f"/sys/class/net/{ifname}/mtu", encoding="ascii") as f:
+        return int(f.read())
+
+
+def test_the_trunks_mtu(t):
+    """`port set slc0 mtu=9000` widens the trunk netdev: large frames pass to and from the switch. It outlives a restart, and can be undone."""
+    node = trunk_node(t)
+    a = container(node, "a", 1, vlan=100, mtu=9000)
+    d = t.endpoint("d", addr=["10.0.0.50/24"], mtu=9000)
+    node.attach(d, vlan=100, mtu=9000)
+    node.wait_link("d")
+    whole = ["ping", "-q", "-M", "do", "-c", "1", "-W", "1", "-s", 8972]
+    before = node.drops("slc0", "mtu") + node.drops("a", "mtu") + node.drops("d", "mtu")
+    assert a.run(*whole, "10.0.0.50", check=False).returncode == 1
+    wait_for(lambda: sum(node.drops(x, "mtu") for x in ("slc0", "a", "d")) > before, "dropped, and counted")
+    node.set_port("slc0", mtu=9000)
+    assert mtu_of("slc0") == 9000 and mtu_of("slc0-dp") >= 9000
+    assert node.get("port", "slc0")["state"]["mtu"] == 9000
+    a.ping("10.0.0.50", size=8972, count=5)
+    d.ping("10.0.0.1", size=8972, count=5)
+    node.kill9()
+    node.start()
+    node.wait_link("d", "slc0")
+    assert mtu_of("slc0") == 9000
+    d.ping("10.0.0.1", size=8972, count=5)
+    node.set_port("slc0", mtu=1500)
+    assert mtu_of("slc0") == 1500
+    assert a.run(*whole, "10.0.0.50", check=False).returncode == 1
+    a.ping("10.0.0.50", size=1472)
+
+
 def test_two_schedulers(t):
     """Each replaces its own containers and leaves the other's, and the trunk, alone; both's reach each other."""
     node = trunk_node(t)
