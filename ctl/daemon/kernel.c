@@ -16,7 +16,7 @@ bool kernel_is_veth(const struct port_conf *conf)
 
 static bool is_trunk(const struct port_conf *conf)
 {
-	return !strcmp(conf->dp.kind, "trunk");
+	return conf && !strcmp(conf->dp.kind, "trunk");
 }
 
 /* Those that have attributes of a container, too: to be told that they must not. */
