@@ -9,6 +9,7 @@
 #   ctl/client/                          -> libsluice.a, libsluice.so
 #   ctl/cli/ without main.c              -> libcli.a   main.c -> sluicectl
 #   ctl/cli/man/X.scd.in                 -> man/X
+#   ctl/cni/ without main.c              -> libcni.a   main.c -> sluice-cni
 #   tests/unit/test_X.c                  -> tests/test_X, linked with all of them and cmocka
 #   ctl/cli/, ctl/client/                -> sluicectl
 #   tests/unit/test_X.c                  -> tests/test_X, linked with all libraries and cmocka
@@ -80,6 +81,7 @@ bpf_src    := $(filter-out $(bpf_prog),$(wildcard bpf/*.c))
 ctl_src    := $(filter-out ctl/daemon/main.c,$(wildcard ctl/daemon/*.c ctl/schema/*.c))
 client_src := $(wildcard ctl/client/*.c)
 cli_src    := $(filter-out ctl/cli/main.c,$(wildcard ctl/cli/*.c))
+cni_src    := $(filter-out ctl/cni/main.c,$(wildcard ctl/cni/*.c))
 test_src   := $(wildcard tests/unit/test_*.c)
 tool_src   := $(wildcard tests/tools/*.c)
 bench_src  := $(wildcard bench/*.c)
@@ -93,6 +95,7 @@ ctl_lib    := $(BUILD)/libctl.a
 replays    := $(patsubst tests/fuzz/%_fuzz.c,$(BUILD)/tests/test_%_corpus,$(wildcard tests/fuzz/*_fuzz.c))
 unit_tests := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(test_src)) $(replays)
 cli_lib    := $(BUILD)/libcli.a
+cni_lib    := $(BUILD)/libcni.a
 sluice_a   := $(BUILD)/libsluice.a
 sluice_so  := $(BUILD)/libsluice.so.1
 front_lib  := $(BUILD)/libfront.a
@@ -103,7 +106,7 @@ skeletons  := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(bpf_prog))
 tools      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tool_src))
 benches    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(bench_src))
 lab_progs  := $(patsubst tests/lab/%.c,$(BUILD)/lab/%,$(lab_src))
-binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl
+binaries   := $(BUILD)/sluiced $(BUILD)/sluicectl $(BUILD)/sluice-cni
 client     := $(sluice_a) $(sluice_so) $(BUILD)/libsluice.so
 man_pages  := $(patsubst ctl/cli/man/%.scd.in,$(BUILD)/man/%,$(wildcard ctl/cli/man/*.scd.in))
 
@@ -125,6 +128,7 @@ endif
 $(dp_lib): $(call obj,$(dp_src))
 $(ctl_lib): $(call obj,$(ctl_src))
 $(cli_lib): $(call obj,$(cli_src))
+$(cni_lib): $(call obj,$(cni_src))
 $(sluice_a): $(call obj,$(client_src))
 $(front_lib): $(call obj,$(front_src))
 $(bpf_lib): $(call obj,$(bpf_src))
@@ -155,6 +159,11 @@ $(test_tools):
 
 # Its allocations pass through the test, which lets them fail.
 $(BUILD)/tests/test_faults: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# What container runtimes run: small, and with the client library inside as well.
+$(BUILD)/sluice-cni: $(call obj,ctl/cni/main.c) $(cni_lib) $(sluice_a)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
+
 # The client library is for other people's programs: position-independent for real; what it exports is in its map.
 $(call obj,$(client_src)): HARDEN := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIC
 
@@ -201,7 +210,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o $(bpf_lib)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(engine_libs)
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(cni_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(engine_libs) -lcmocka
@@ -314,7 +323,7 @@ bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; tex
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 
-c_files := $(dp_src) $(bpf_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c \
+c_files := $(dp_src) $(bpf_src) $(ctl_src) ctl/daemon/main.c $(client_src) $(cli_src) ctl/cli/main.c ctl/cli/man/mangen.c $(cni_src) ctl/cni/main.c \
 	$(wildcard tests/unit/*.c tests/fuzz/*.c) $(bench_src) $(front_src) $(tools_src) $(tool_src) $(lab_src)
 h_files := $(wildcard include/sluice/*.h dataplane/*.h dataplane/*/*.h bpf/*.h ctl/*/*.h tests/unit/*.h tests/fuzz/*.h tests/front/*.h tests/hostile/*.h bench/*.h)
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "node.h"
+
+#define CLIENT	    "cni"
+#define FULL_MIN_MS 5 /* between two tries at a daemon that is full */
+#define FULL_MAX_MS 100
+#define GC_CHUNK    1000 /* ports that go in one request: well below the daemon's longest line */
+#define ADD_TRIES   4
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* --- errors --------------------------------------------------------------------------------------------------------------------- */
+
+static int failed(const struct sluice_error *said, struct cni_error *err)
+{
+	switch (said->kind) {
+	case SLUICE_GONE:
+	case SLUICE_TIMEOUT:
+		return cni_fail(err, CNI_TRY_AGAIN, said->hint, "sluiced: %s", said->message);
+	case SLUICE_REFUSED:
+		/* -32602: a value is out of its range, and it came from the configuration. */
+		return cni_fail(err, said->code == -32602 ? CNI_BAD_CONFIG : CNI_REFUSED, said->hint, "sluiced: %s", said->message);
+	case SLUICE_NO_MEMORY:
+		return cni_no_memory(err);
+	default:
+		return cni_fail(err, CNI_IO, NULL, "sluiced: %s", said->message);
+	}
+}
+
+static bool refused_as(const struct sluice_error *said, const char *name)
+{
+	return said->kind == SLUICE_REFUSED && !strcmp(said->name, name);
+}
+
+/* --- connection ------------------------------------------------------------------------------------------------------------------ */
+
+int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err)
+{
+	int64_t end = now_ms() + c->timeout_ms;
+	struct sluice_error said;
+	int pause = FULL_MIN_MS;
+
+	node->timeout_ms = c->timeout_ms;
+	for (;;) {
+		int64_t left = end - now_ms();
+
+		if (!sluice_open(&node->s, c->socket, left > 0 ? (int)left : 0, &said)) {
+			if (!sluice_hello(node->s, CLIENT, NULL, &said))
+				break;
+			node_close(node);
+		}
+		if (!refused_as(&said, "too-many-clients"))
+			return failed(&said, err);
+		if (left <= pause)
+			return cni_fail(err, CNI_TRY_AGAIN, said.hint, "sluiced: %s", said.message);
+		poll(NULL, 0, pause);
+		pause = pause * 2 > FULL_MAX_MS ? FULL_MAX_MS : pause * 2;
+	}
+	sluice_set_timeout(node->s, c->timeout_ms);
+	return 0;
+}
+
+void node_close(struct node *node)
+{
+	sluice_close(node->s);
+	node->s = NULL;
+}
+
+/* --- questions -------------------------------------------------------------------------------------------------------------------- */
+
+/* Call with params, which are taken over. */
+static int call(struct node *node, const char *method, json_t *params, json_t **result, struct sluice_error *said)
+{
+	char *text = params ? json_dumps(params, JSON_COMPACT) : NULL, *answer = NULL;
+	int ret = sluice_call(node->s, method, text, &answer, said);
+
+	*result = ret ? NULL : json_loads(answer, JSON_DECODE_ANY, NULL);
+	free(text);
+	sluice_free(answer);
+	json_decref(params);
+	return ret;
+}
+
+int node_port(struct node *node, const char *name, json_t **port, struct cni_error *err)
+{
+	struct sluice_error said;
+	json_t *result;
+	int ret = call(node, "get", json_pack("{s:s, s:s}", "object", "port", "name", name), &result, &said);
+
+	*port = NULL;
+	if (ret)
+		return refused_as(&said, "not-found") ? 0 : failed(&said, err);
+	*port = json_incref(json_array_get(json_object_get(result, "objects"), 0));
+	json_decref(result);
+	return 0;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------------------------ */
+
+static const char *member(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+/* In force: 1. Not yet: 0, with the reason in *why. Gone or unknown: -1 with *err. */
+static int in_force(struct node *node, const char *name, struct cni_error *why, struct cni_error *err)
+{
+	const json_t *fault;
+	json_t *port;
+	int ret;
+
+	if (node_port(node, name, &port, err))
+		return -1;
+	if (!port)
+		return cni_fail(err, CNI_REFUSED, NULL, "sluiced: port %s: was deleted by somebody else", name), -1;
+	fault = json_object_get(port, "error");
+	ret = !fault || json_is_null(fault);
+	if (!ret)
+		cni_fail(why, CNI_TRY_AGAIN, member(fault, "hint"), "sluiced: %s", member(fault, "message"));
+	json_decref(port);
+	return ret;
+}
+
+/* Whether this event may have changed how `name` is. */
+static bool concerns(const char *text, const char *name)
+{
+	json_t *event = json_loads(text, 0, NULL);
+	bool yes = !strcmp(member(event, "name"), name) || !strcmp(member(event, "type"), "resync");
+
+	json_decref(event);
+	return yes;
+}
+
+/* Until the port is in force. The watch stands before the question, so that nothing happens unseen between both. */
+static int wait_in_force(struct node *node, const char *name, struct cni_error *err)
+{
+	int64_t end = now_ms() + node->timeout_ms, left;
+	struct sluice_error said;
+	struct cni_error why = {0};
+	char *event;
+	int ret;
+
+	if (sluice_watch(node->s, "{\"objects\":[\"port\"],\"events\":[\"object\"],\"snapshot\":false}", NULL, &said))
+		return failed(&said, err);
+	while ((ret = in_force(node, name, &why, err)) == 0) {
+		bool again = false;
+
+		while (!again) {
+			left = end - now_ms();
+			if (sluice_next_event(node->s, left > 0 ? (int)left : 0, &event, &said)) {
+				if (said.kind != SLUICE_TIMEOUT)
+					return failed(&said, err);
+				*err = why;
+				return err->code;
+			}
+			again = concerns(event, name);
+			sluice_free(event);
+		}
+	}
+	return ret < 0 ? err->code : 0;
+}
+
+/* --- add ------------------------------------------------------------------------------------------------------------------------------ */
+
+static int apply(struct node *node, json_t *ops, struct sluice_generation *at, struct sluice_error *said)
+{
+	char *text = json_dumps(ops, JSON_COMPACT);
+	int ret = sluice_apply(node->s, text ? text : "", 0, SLUICE_ANY_GENERATION, at, said);
+
+	free(text);
+	json_decref(ops);
+	return ret;
+}
+
+/*
+ * The VLAN first, in the same transaction. It may be there, as another wants it: then it is refused, and needs no adding. The port may be
+ * there: then it goes in the same transaction, and whoever else has one of our name is refused as before.
+ */
+static int add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct sluice_generation *at,
+	       struct sluice_error *said)
+{
+	bool with_vlan = true, with_del = false;
+	char vlan_name[16];
+	int ret = SLUICE_REFUSED;
+
+	snprintf(vlan_name, sizeof(vlan_name), "%u", vlan);
+	for (int tries = 0; ret == SLUICE_REFUSED && tries < ADD_TRIES; tries++) {
+		json_t *ops = json_array();
+
+		if (with_vlan)
+			json_array_append_new(ops, json_pack("{s:s, s:s, s:s}", "op", "add", "object", "vlan", "name", vlan_name));
+		if (with_del)
+			json_array_append_new(ops, json_pack("{s:s, s:s, s:s}", "op", "del", "object", "port", "name", name));
+		json_array_append_new(
+			ops, json_pack("{s:s, s:s, s:s, s:O}", "op", "add", "object", "port", "name", name, "attrs", attrs));
+		ret = apply(node, ops, at, said);
+		if (ret != SLUICE_REFUSED)
+			break;
+		if (with_vlan && !strncmp(said->path, "ops[0]", 6) && (refused_as(said, "exists") || refused_as(said, "owned")))
+			with_vlan = false;
+		else if (!with_del && refused_as(said, "exists"))
+			with_del = true;
+		else
+			break;
+	}
+	return ret;
+}
+
+int node_add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct cni_error *err)
+{
+	struct sluice_generation at;
+	struct sluice_error said;
+	struct cni_error ignored;
+	int ret = add(node, name, attrs, vlan, &at, &said);
+
+	if (ret) {
+		failed(&said, err);
+		/* No answer in time: it may have been carried out all the same. */
+		if (ret == SLUICE_TIMEOUT)
+			node_del(node, name, &ignored);
+		return err->code;
+	}
+	if (at.applied < at.generation && wait_in_force(node, name, err)) {
+		node_del(node, name, &ignored);
+		return err->code;
+	}
+	return 0;
+}
+
+/* --- del ------------------------------------------------------------------------------------------------------------------------------ */
+
+int node_del(struct node *node, const char *name, struct cni_error *err)
+{
+	struct sluice_generation at;
+	struct sluice_error said;
+
+	if (!apply(node, json_pack("[{s:s, s:s, s:s}]", "op", "del", "object", "port", "name", name), &at, &said))
+		return 0;
+	if (refused_as(&said, "owned")) {
+		fprintf(stderr, "sluice-cni: %s: left alone\n", said.message);
+		return 0;
+	}
+	return failed(&said, err);
+}
+
+static bool is_stale(const json_t *port, const char *network, const json_t *names)
+{
+	const char *name = member(port, "name");
+
+	return !strcmp(member(port, "owner"), CLIENT) && conf_port_of_network(name, network) && !json_object_get(names, name);
+}
+
+int node_gc(struct node *node, const char *network, const json_t *names, struct cni_error *err)
+{
+	json_t *result, *port, *ops = json_array();
+	struct sluice_generation at;
+	struct sluice_error said;
+	size_t i;
+	int ret = call(node, "get", json_pack("{s:s}", "object", "port"), &result, &said);
+
+	if (ret)
+		failed(&said, err);
+	json_array_foreach (json_object_get(result, "objects"), i, port) {
+		if (ret || !is_stale(port, network, names))
+			continue;
+		json_array_append_new(
+			ops, json_pack("{s:s, s:s, s:O}", "op", "del", "object", "port", "name", json_object_get(port, "name")));
+		if (json_array_size(ops) < GC_CHUNK)
+			continue;
+		ret = apply(node, ops, &at, &said) ? failed(&said, err) : 0;
+		ops = json_array();
+	}
+	if (!ret && json_array_size(ops))
+		ret = apply(node, json_incref(ops), &at, &said) ? failed(&said, err) : 0;
+	json_decref(ops);
+	json_decref(result);
+	return ret ? err->code : 0;
+}
+
+/* --- status ----------------------------------------------------------------------------------------------------------------------------- */
+
+static const json_t *named(const json_t *list, const char *name)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (list, i, item)
+		if (!strcmp(member(item, "name"), name))
+			return item;
+	return NULL;
+}
+
+int node_status(struct node *node, struct cni_error *err)
+{
+	struct sluice_error said;
+	json_t *schema;
+	bool has;
+
+	if (call(node, "describe", NULL, &schema, &said))
+		return failed(&said, err);
+	has = named(json_object_get(named(json_object_get(schema, "objects"), "port"), "attrs"), "netns");
+	json_decref(schema);
+	if (has)
+		return 0;
+	return cni_fail(err, CNI_NOT_AVAILABLE, NULL, "sluiced: this daemon has no ports of kind veth");
+}
