@@ -9,7 +9,7 @@
 
 #include "conf.h"
 
-enum { CONTAINER = 1, NETNS = 2, IFNAME = 4, PATH = 8 };
+enum { CONTAINER = 1, NETNS = 2, IFNAME = 4 };
 
 static const struct {
 	const char *name;
@@ -36,9 +36,10 @@ static bool container_ok(const char *text)
 static bool utf8(const char *text)
 {
 	json_t *value = json_string(text);
+	bool ok = value;
 
 	json_decref(value);
-	return value;
+	return ok;
 }
 
 static bool netns_ok(const char *text)
@@ -48,12 +49,12 @@ static bool netns_ok(const char *text)
 
 static bool ifname_ok(const char *text)
 {
-	if (strlen(text) >= IF_NAMESIZE || !strcmp(text, ".") || !strcmp(text, ".."))
+	if (strlen(text) >= IF_NAMESIZE || !strcmp(text, ".") || !strcmp(text, "..") || !utf8(text))
 		return false;
 	for (; *text; text++)
 		if ((unsigned char)*text <= ' ' || *text == 0x7f || *text == '/' || *text == ':')
 			return false;
-	return utf8(text);
+	return true;
 }
 
 static const struct {
@@ -67,7 +68,7 @@ static const struct {
 	 "begins with a letter or digit, and goes on with those or _ . -"},
 	{NETNS, "CNI_NETNS", offsetof(struct cni_env, netns), netns_ok, "an absolute path"},
 	{IFNAME, "CNI_IFNAME", offsetof(struct cni_env, ifname), ifname_ok, "1-15 characters, none of them / : or a space"},
-	{PATH, "CNI_PATH", offsetof(struct cni_env, path), NULL, NULL},
+	{0, "CNI_PATH", offsetof(struct cni_env, path), NULL, NULL},
 	{0, "CNI_ARGS", offsetof(struct cni_env, args), NULL, NULL},
 };
 
@@ -87,7 +88,8 @@ static int judge(const struct cni_env *env, struct cni_error *err)
 		const char *value = *(const char *const *)((const char *)env + variables[i].offset);
 		size_t n = strlen(wrong), m = strlen(why);
 
-		if (value ? !variables[i].ok || variables[i].ok(value) : !(commands[env->command].needs & variables[i].bit))
+		/* What a command does not need is not looked at: some runtimes fill it with anything. */
+		if (!(commands[env->command].needs & variables[i].bit) || (value && variables[i].ok(value)))
 			continue;
 		snprintf(wrong + n, sizeof(wrong) - n, "%s%s%s", n ? ", " : "", variables[i].variable, value ? "" : " (not set)");
 		if (value)

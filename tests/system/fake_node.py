@@ -52,9 +52,9 @@ class FakeNode:
         with self.lock:
             return {n: o for (kind, n), o in self.objects.items() if kind == "port" and owner in (None, o["owner"])}
 
-    def add(self, kind, name, owner, **attrs):
+    def add(self, what, name, owner, /, **attrs):
         with self.lock:
-            self.objects[kind, name] = {"object": kind, "name": name, "owner": owner, "attrs": attrs, "error": None}
+            self.objects[what, name] = {"object": what, "name": name, "owner": owner, "attrs": attrs, "error": None}
 
     def settle(self):
         """What was accepted is in force from now on; watchers hear of it."""
@@ -150,7 +150,8 @@ class FakeNode:
                 after[key] = {"object": key[0], "name": key[1], "owner": mine, "attrs": attrs,
                               "error": (self.fault or waits) if key[0] == "port" else None}
             elif old["attrs"] != attrs:
-                raise Fault("exists" if old["owner"] == mine else "owned", f"{key[0]} {key[1]}: is there", f"ops[{i}].name")
+                name, says = ("exists", "is there") if old["owner"] == mine else ("owned", "belongs to " + old["owner"])
+                raise Fault(name, f"{key[0]} {key[1]}: {says}", f"ops[{i}].name")
         self.change(after)
         return {"generation": self.generation, "applied": self.applied(), "changes": len(ops)}
 
