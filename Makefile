@@ -23,6 +23,8 @@
 BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
+# Where container runtimes find plugins: with PREFIX=/usr it is Debian's directory.
+CNI_DIR ?= $(PREFIX)/lib/cni
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
@@ -118,7 +120,7 @@ all: check-deps $(binaries) $(client) $(man_pages) $(bpf_lib)
 help: ## print this list
 	@echo 'Targets:'
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
-	@echo 'Variables: BUILD=DIR PREFIX=DIR DESTDIR=DIR CC=gcc|clang SAN=address,undefined|thread V=1'
+	@echo 'Variables: BUILD=DIR PREFIX=DIR DESTDIR=DIR CNI_DIR=DIR CC=gcc|clang SAN=address,undefined|thread V=1'
 
 check-deps:
 ifneq ($(have_pkgs),yes)
@@ -245,6 +247,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev clang bpftool
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf man-db groff-base bash
 apt_man   := scdoc
+apt_cni   := podman runc containernetworking-plugins
 apt_dev   := clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
@@ -254,7 +257,7 @@ apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 
 	fi
 
 deps: ## install the packages that building and testing need (Debian 12, root)
-	$(call apt,$(apt_build) $(apt_man) $(apt_test))
+	$(call apt,$(apt_build) $(apt_man) $(apt_test) $(apt_cni))
 
 dev-deps: deps ## and those that lint, the sanitizers and the comparison with Open vSwitch need
 	$(call apt,$(apt_dev))
@@ -352,6 +355,8 @@ objects: $(call obj,$(filter-out tests/fuzz/%,$(c_files)))
 install: all ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $(BUILD)/sluiced $(DESTDIR)$(PREFIX)/sbin/sluiced
 	install -D -m 0755 $(BUILD)/sluicectl $(DESTDIR)$(PREFIX)/bin/sluicectl
+	install -D -m 0755 $(BUILD)/sluice-cni $(DESTDIR)$(CNI_DIR)/sluice-cni
+	install -D -m 0644 ctl/cni/10-sluice.conflist $(DESTDIR)$(PREFIX)/share/doc/sluice/examples/10-sluice.conflist
 	install -D -m 0644 include/sluice/drop.h $(DESTDIR)$(PREFIX)/include/sluice/drop.h
 	install -D -m 0644 include/sluice/sluice.h $(DESTDIR)$(PREFIX)/include/sluice/sluice.h
 	install -D -m 0755 $(sluice_so) $(DESTDIR)$(PREFIX)/lib/$(notdir $(sluice_so))

@@ -57,7 +57,8 @@ int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err
 	for (;;) {
 		int64_t left = end - now_ms();
 
-		if (!sluice_open(&node->s, c->socket, left > 0 ? (int)left : 0, &said)) {
+		/* The last try has its chance, too. */
+		if (!sluice_open(&node->s, c->socket, left > FULL_MAX_MS ? (int)left : FULL_MAX_MS, &said)) {
 			if (!sluice_hello(node->s, CLIENT, NULL, &said))
 				break;
 			node_close(node);

@@ -133,7 +133,7 @@ def test_what_install_installs(t):
     root = install(t)
     for path in ("sbin/sluiced", "bin/sluicectl", "include/sluice/sluice.h", "include/sluice/drop.h", "lib/libsluice.so", "lib/libsluice.so.1",
                  "lib/libsluice.a", "lib/pkgconfig/sluice.pc", "share/bash-completion/completions/sluicectl",
-                 "share/man/man8/sluiced.8", "share/man/man8/sluicectl.8", "share/man/man5/sluiced.conf.5", "share/man/man7/sluice-protocol.7"):
+                 "lib/cni/sluice-cni", "share/doc/sluice/examples/10-sluice.conflist", "share/man/man8/sluice-cni.8", "share/man/man8/sluiced.8", "share/man/man8/sluicectl.8", "share/man/man5/sluiced.conf.5", "share/man/man7/sluice-protocol.7"):
         assert os.path.exists(os.path.join(root, "usr", path)), path
     assert pkg_config(root, "--modversion")
     assert pkg_config(root, "--libs")[-1] == "-lsluice"

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manual is complete: whatever the daemon describes and the programs take is in it, and man takes the pages without a word."""
 
+import json
 import os
 import re
 
 from harness import need, run
 
-PAGES = ("sluiced.8", "sluicectl.8", "sluiced.conf.5", "sluice-protocol.7")
+PAGES = ("sluiced.8", "sluicectl.8", "sluiced.conf.5", "sluice-protocol.7", "sluice-cni.8")
 
 
 def page(t, name):
@@ -88,3 +89,24 @@ def test_every_option_is_in_its_page(t):
         assert name in tool and doc in tool, f"{name}: {doc}"
     for code in ("0", "1", "2", "3", "65", "124"):
         assert re.search(rf"^ {{7}}{code}$", page(t, "sluicectl.8"), flags=re.M), f"exit status {code}"
+
+
+def test_every_key_of_a_cni_configuration_is_in_its_page(t):
+    """What sluice-cni takes, sluice-cni(8) explains; its example, the README's and the installed one are one and the same."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+    def read(*path):
+        with open(os.path.join(root, *path), encoding="utf-8") as f:
+            return f.read()
+
+    text = page(t, "sluice-cni.8")
+    known = re.search(r"known\[\] = \{(.*?)NULL", read("ctl", "cni", "conf.c"), flags=re.S)[1]
+    keys = re.findall(r'"(\w+)"', known)
+    described = set(re.findall(r"\w+", " ".join(re.findall(r"^ {7}(\w+(?:, \w+)*)$", text, flags=re.M))))
+    assert len(keys) > 20 and set(keys) <= described, set(keys) - described
+    for code in re.findall(r"^\tCNI_\w+ = (\d+),", read("ctl", "cni", "cni.h"), flags=re.M):
+        assert code == "0" or re.search(rf"^ {{7}}{code}$", text, flags=re.M), f"error {code}"
+    example = json.loads(read("ctl", "cni", "10-sluice.conflist"))
+    assert example == json.loads(re.search(r"^```\n(\{.*?\n\})\n```", read("README.md"), flags=re.M | re.S)[1])
+    shown = re.search(r"^ +(\{\n.*?)\n\n +A key that is not known", text, flags=re.M | re.S)[1]
+    assert example == json.loads(shown), shown
