@@ -217,7 +217,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(cni_lib) $(sluice_a) 
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(engine_libs) -lcmocka
 
-$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(ctl_lib) $(dp_lib) $(bpf_lib)
+$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(cni_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -DCORPUS='"$(CURDIR)/tests/fuzz/$*"' -o $@ $(filter-out %.h,$^) $(LIBS)
@@ -312,7 +312,7 @@ fuzz: dev-deps ## run every fuzzer for FUZZ_SECONDS (60) each, starting from its
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/%_fuzz,$(fuzzers))
-$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(ctl_lib) $(dp_lib) $(bpf_lib)
+$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(cni_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
