@@ -7,7 +7,7 @@
 
 #include "addresses.h"
 
-/* --- reading ---------------------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------------------ */
 
 static bool is_string_or_none(const json_t *v)
 {
@@ -144,7 +144,7 @@ void addresses_prefer_dns(struct addresses *a, json_t *dns)
 	}
 }
 
-/* --- routes ------------------------------------------------------------------------------------------------------------------------ */
+/* --- routes ------------------------------------------------------------------------------------------------------------------- */
 
 /* The gateway beside the family's first address that has one. */
 static const char *known_gateway(const struct addresses *a, int family)
@@ -229,7 +229,7 @@ int addresses_routes(const struct addresses *a, struct link_route *list, unsigne
 	return 0;
 }
 
-/* --- the port ------------------------------------------------------------------------------------------------------------------------ */
+/* --- the port ----------------------------------------------------------------------------------------------------------------- */
 
 bool addresses_spoofcheck(const struct addresses *a, const struct cni_conf *c)
 {

@@ -11,9 +11,10 @@
  *
  * They come from the IPAM plugin's result (any of its versions), or from what was asked for by name where there is no IPAM.
  *
- * Routes. In CNI a gateway beside an address is only known, not used; a route to it is in `routes` or nowhere. The first plain default
- * route of a family becomes the port's attribute `gateway`, which the daemon keeps; all others are set by this program (link.h), a
- * route without a gateway through the one beside the family's first address, and where there is none, straight to the link.
+ * Routes. In CNI a gateway beside an address is only known, not used; a route to it is in `routes` or nowhere. The first plain
+ * default route of a family becomes the port's attribute `gateway`, which the daemon keeps; all others are set by this program
+ * (link.h), a route without a gateway through the one beside the family's first address, and where there is none, straight to
+ * the link.
  */
 
 #include <stdbool.h>
@@ -37,10 +38,10 @@ void addresses_free(struct addresses *a);
 void addresses_prefer_dns(struct addresses *a, json_t *dns);
 
 /*
- * The port's attributes: c->attrs with netns, ifname, addr, gateway, mac and ips. A new object, or NULL with *err. `mac` is empty or
- * the address to be given.
+ * The port's attributes: c->attrs with netns, ifname, addr, gateway, mac and ips. A new object, or NULL with *err. `mac` is
+ * empty or the address to be given.
  *
- * Anti-spoofing (`ips`) is on if the configuration says so, or says nothing and there are addresses. It needs a MAC: see addresses_mac().
+ * Anti-spoofing (`ips`) is on if the configuration says so, or says nothing and there are addresses.
  */
 json_t *addresses_port(const struct addresses *a, const struct cni_conf *c, const struct cni_env *env, const char *mac);
 bool addresses_spoofcheck(const struct addresses *a, const struct cni_conf *c);

@@ -5,9 +5,9 @@
 /*
  * CHECK: is the attachment as ADD left it?
  *
- * Plugins that came after this one in the chain may have changed more than they said, so what is compared is what the last result claims,
- * and not more: the netdev is there and up, with its MAC (and, in 1.1.0, MTU); each of its addresses is on it; there is some route to each
- * destination, by whatever gateway. The daemon must know the port, in its VLAN, in force.
+ * Plugins that came after this one in the chain may have changed more than they said, so what is compared is what the last
+ * result claims, and not more: the netdev is there and up, with its MAC (and, in 1.1.0, MTU); each of its addresses is on it;
+ * there is some route to each destination, by whatever gateway. The daemon must know the port, in its VLAN, in force.
  */
 
 #include "conf.h"

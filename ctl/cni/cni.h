@@ -6,8 +6,8 @@
  * sluice-cni: container runtimes' way to the node.
  *
  * A runtime (podman, containerd, CRI-O, a kubelet's) runs a program for each change of a container's network: the command in the
- * environment, the network's configuration on stdin, the result or an error on stdout, all JSON (the Container Network Interface, versions
- * 0.3.0 to 1.1.0). This program makes each attachment one port of the node:
+ * environment, the network's configuration on stdin, the result or an error on stdout, all JSON (the Container Network
+ * Interface, versions 0.3.0 to 1.1.0). This program makes each attachment one port of the node:
  *
  *      runtime --env, stdin--> sluice-cni --exec--> host-local, static ...   which addresses (delegate.h)
  *              <--- stdout ---     |
@@ -19,13 +19,13 @@
  *      result.h      what a runtime reads, in the version that it speaks
  *      commands.h    ADD, DEL, CHECK, STATUS, GC, VERSION: the order of things, and the way back
  *
- * Nothing is kept between calls. A port's name is derived from container, interface and network (conf.h), so DEL finds what ADD made with
- * nothing but what the runtime says again, on any day; GC knows a network's ports by their names and their owner.
+ * Nothing is kept between calls. A port's name is derived from container, interface and network (conf.h), so DEL finds what ADD
+ * made with nothing but what the runtime says again, on any day; GC knows a network's ports by their names and their owner.
  *
  * One thread, one short life; memory that a failure leaves behind is the kernel's to take back.
  *
- * Errors are values: a function returns 0 or an enum cni_code, which is also in err->code, with the text made where value and cause are
- * known. They end on stdout as the specification has them.
+ * Errors are values: a function returns 0 or an enum cni_code, which is also in err->code, with the text made where value and
+ * cause are known. They end on stdout as the specification has them.
  */
 
 #include <stddef.h>

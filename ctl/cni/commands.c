@@ -27,7 +27,7 @@ struct call {
 	FILE *out;
 };
 
-/* --- output ------------------------------------------------------------------------------------------------------------------------ */
+/* --- output ------------------------------------------------------------------------------------------------------------------- */
 
 /* Takes over `what`. 0 or IO. */
 static int print(FILE *out, json_t *what, struct cni_error *err)
@@ -40,7 +40,7 @@ static int print(FILE *out, json_t *what, struct cni_error *err)
 	return bad ? cni_fail(err, CNI_IO, NULL, "cannot print the result: %s", strerror(errno)) : 0;
 }
 
-/* --- ADD ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- ADD ---------------------------------------------------------------------------------------------------------------------- */
 
 static int get_addresses(struct call *c, struct addresses *a, struct cni_error *err)
 {
@@ -169,7 +169,7 @@ static int command_add(struct call *c, struct cni_error *err)
 	return ret;
 }
 
-/* --- the others ---------------------------------------------------------------------------------------------------------------------- */
+/* --- the others --------------------------------------------------------------------------------------------------------------- */
 
 /* The error of what failed first; the rest was tried all the same. */
 static int both(int first, const struct cni_error *first_err, int second, struct cni_error *err)
@@ -266,7 +266,7 @@ static int (*const commands[CNI_COMMANDS])(struct call *c, struct cni_error *err
 	[CNI_GC] = command_gc,	 [CNI_STATUS] = command_status,
 };
 
-/* --- input ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- input -------------------------------------------------------------------------------------------------------------------- */
 
 /* All of stdin, decoded. NULL with *err. */
 static json_t *read_input(FILE *in, struct cni_error *err)

@@ -79,7 +79,7 @@ static json_int_t integer(const json_t *json, const char *key, struct cni_error 
 	return value ? json_integer_value(value) : -1;
 }
 
-/* --- what every command needs --------------------------------------------------------------------------------------------------- */
+/* --- what every command needs ------------------------------------------------------------------------------------------------- */
 
 static int read_version(struct cni_conf *c, enum cni_command command, struct cni_error *err)
 {
@@ -152,7 +152,7 @@ static int read_common(struct cni_conf *c, struct cni_error *err)
 	return read_ipam(c, err);
 }
 
-/* --- the port ------------------------------------------------------------------------------------------------------------------- */
+/* --- the port ----------------------------------------------------------------------------------------------------------------- */
 
 /* Keys that become an attribute as they are. */
 static const struct {
@@ -214,7 +214,7 @@ static int read_spoofcheck(struct cni_conf *c, struct cni_error *err)
 	return err->code;
 }
 
-/* --- the capability bandwidth ----------------------------------------------------------------------------------------------------- */
+/* --- the capability bandwidth ------------------------------------------------------------------------------------------------- */
 
 static int read_direction(struct cni_conf *c, const json_t *bandwidth, const char *rate_key, const char *burst_key,
 			  const char *rate_attr, const char *burst_attr, struct cni_error *err)

@@ -12,14 +12,16 @@
  *       "inBps":0, "inPps":0, "inBurstBytes":0, "outBps":0, "outPps":0, "outBurstBytes":0,
  *       "spoofcheck":true, "socket":"/run/sluice/control.sock", "timeoutMs":10000, "ipamTimeoutMs":30000}
  *
- * Directions. `in` is what the node receives from the container, `out` what it sends to it, as everywhere in Sluice. The capability
- * `bandwidth` is told from the container's side: egress is our in, ingress is our out, and bursts are in bits. A rate there stands in
- * the place of the configuration's, with its burst. A burst of 2^31-1 bits is what Kubernetes' runtimes send for "no idea", and counts as none.
+ * Directions. `in` is what the node receives from the container, `out` what it sends to it, as everywhere in Sluice. The
+ * capability `bandwidth` is told from the container's side: egress is our in, ingress is our out, and bursts are in bits. A rate
+ * there stands in the place of the configuration's, with its burst. A burst of 2^31-1 bits is what Kubernetes' runtimes send for
+ * "no idea", and counts as none.
  *
  * MAC and addresses may be asked for in three places: runtimeConfig, then args.cni, then CNI_ARGS; the first that has any is taken.
  *
- * An unknown key is refused (it is more often a limit spelt wrong than a comment), but not by DEL and GC, which want to be rid of
- * things and read only what they need. Ranges of what goes to the daemon as it is are the daemon's to check: its schema is the one that counts.
+ * An unknown key is refused (it is more often a limit spelt wrong than a comment), but not by DEL and GC, which want to be rid
+ * of things and read only what they need. Ranges of what goes to the daemon as it is are the daemon's to check: its schema is
+ * the one that counts.
  */
 
 #include <stdbool.h>
@@ -67,8 +69,8 @@ struct cni_conf {
 int env_read(struct cni_env *env, struct cni_error *err);
 
 /*
- * Check a configuration. Takes over `json`, also when it fails; conf_free() is due either way. INCOMPATIBLE, UNSUPPORTED, BAD_CONFIG,
- * and BAD_ENVIRONMENT for CNI_ARGS.
+ * Check a configuration. Takes over `json`, also when it fails; conf_free() is due either way. INCOMPATIBLE, UNSUPPORTED,
+ * BAD_CONFIG, and BAD_ENVIRONMENT for CNI_ARGS.
  */
 int conf_read(struct cni_conf *c, json_t *json, const struct cni_env *env, struct cni_error *err);
 void conf_free(struct cni_conf *c);
@@ -77,8 +79,9 @@ void conf_free(struct cni_conf *c);
 #define PORT_NETWORK_SIZE 17
 
 /*
- * The attachment's port: "4f1c0a9b7d21-eth0-" and 32 hexadecimal digits, of which 16 are a hash of the network's name and 16 one of all
- * three. The readable part is cut and cleaned; the hashes keep apart what that makes equal. Always a valid name: 35 to 61 characters.
+ * The attachment's port: "4f1c0a9b7d21-eth0-" and 32 hexadecimal digits, of which 16 are a hash of the network's name and 16 one
+ * of all three. The readable part is cut and cleaned; the hashes keep apart what that makes equal. Always a valid name: 35 to 61
+ * characters.
  */
 void conf_port_name(char name[PORT_NAME_SIZE], const char *network, const char *container, const char *ifname);
 /* Whether a port's name is of this network. */

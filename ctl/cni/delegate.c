@@ -36,7 +36,7 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-/* --- finding ------------------------------------------------------------------------------------------------------------------------ */
+/* --- finding ------------------------------------------------------------------------------------------------------------------ */
 
 static int find(const struct cni_conf *c, const struct cni_env *env, char *path, size_t size, struct cni_error *err)
 {
@@ -56,7 +56,7 @@ static int find(const struct cni_conf *c, const struct cni_env *env, char *path,
 	return cni_fail(err, CNI_BAD_CONFIG, NULL, "IPAM plugin %.60s: not found in %.300s", c->ipam, env->path);
 }
 
-/* --- running -------------------------------------------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------------------------------------------ */
 
 /* In the child. */
 static void become(const char *path, const char *command, int in, int out)
@@ -201,7 +201,7 @@ static int run(struct run *r, const char *path, const char *command, const char 
 	return ret < 0 ? ret : late;
 }
 
-/* --- understanding ---------------------------------------------------------------------------------------------------------------------- */
+/* --- understanding ------------------------------------------------------------------------------------------------------------ */
 
 static int run_failed(const struct cni_conf *c, int ret, struct cni_error *err)
 {
@@ -251,7 +251,7 @@ static int run_once(const struct cni_conf *c, const char *path, const char *comm
 	return status ? plugin_failed(c, *said, status, err) : 0;
 }
 
-/* --- versions ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- versions ----------------------------------------------------------------------------------------------------------------- */
 
 /* The newest that the plugin and the configuration both know: CNI_VERSIONS if none. */
 static int common_version(const struct cni_conf *c, const char *path, enum cni_version *common, struct cni_error *err)

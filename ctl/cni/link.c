@@ -22,7 +22,7 @@
 #define REPLY_BYTES 65536 /* a part of a dump is at most half of it */
 #define PATIENCE_S  5	  /* the kernel answers at once, or something is badly wrong */
 
-/* --- the socket -------------------------------------------------------------------------------------------------------------------- */
+/* --- the socket --------------------------------------------------------------------------------------------------------------- */
 
 static int open_namespace(const char *path, struct cni_error *err)
 {
@@ -82,7 +82,7 @@ int link_open(const char *path, struct cni_error *err)
 	return sock;
 }
 
-/* --- questions ----------------------------------------------------------------------------------------------------------------------- */
+/* --- questions ---------------------------------------------------------------------------------------------------------------- */
 
 struct question {
 	struct nlmsghdr head;
@@ -130,7 +130,9 @@ static bool read_message(const struct nlmsghdr *msg, int (*take)(const struct nl
 	return !(msg->nlmsg_flags & NLM_F_MULTI);
 }
 
-/* 1 if `take` said so of a message, 0 if of none, or a negative errno. Read to the end in any case: half a dump is in the next one's way. */
+/*
+ * 1 if `take` said so of a message, 0 if of none, or a negative errno. Read to the end in any case: half a dump is in the next one's way.
+ */
 static int read_answers(int sock, int (*take)(const struct nlmsghdr *msg, void *arg), void *arg)
 {
 	static char reply[REPLY_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -167,7 +169,7 @@ static int ask(int sock, struct question *q, int (*take)(const struct nlmsghdr *
 		for (const struct rtattr *at = (const struct rtattr *)((const char *)NLMSG_DATA(msg) + NLMSG_ALIGN(size)); \
 		     RTA_OK(at, left_); at = RTA_NEXT(at, left_))
 
-/* --- links ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------------------------------------- */
 
 static int take_link(const struct nlmsghdr *msg, void *arg)
 {
@@ -219,7 +221,7 @@ int link_by_index(int sock, int ifindex, struct link *link)
 	return found(ask(sock, &q, take_link, link));
 }
 
-/* --- addresses --------------------------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------------------- */
 
 static size_t addr_size(int family)
 {
@@ -285,7 +287,7 @@ int link_has_addr(int sock, int ifindex, const struct link_addr *addr)
 	return ask(sock, &q, take_addr, &want);
 }
 
-/* --- routes ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- routes ------------------------------------------------------------------------------------------------------------------- */
 
 /* Its destination with the bits behind the prefix cleared, as the kernel keeps it. */
 static struct link_addr network_of(struct link_addr dst)

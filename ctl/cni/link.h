@@ -5,8 +5,8 @@
 /*
  * What is really there: netdevs, addresses and routes of a namespace, by rtnetlink.
  *
- * A socket belongs to the namespace that it was made in. So the container's is entered once, for the time of socket(), and left again;
- * everything else is asked and answered from outside, and nothing of this program ever runs in there.
+ * A socket belongs to the namespace that it was made in. So the container's is entered once, for the time of socket(), and left
+ * again; everything else is asked and answered from outside, and nothing of this program ever runs in there.
  */
 
 #include <stdbool.h>
@@ -44,8 +44,8 @@ struct link_route {
 };
 
 /*
- * A netlink socket in the namespace at `path`, or in our own if it is NULL. A descriptor, or -1 with *err: UNKNOWN_CONTAINER if nothing is there,
- * BAD_ENVIRONMENT if it is not a network namespace, IO.
+ * A netlink socket in the namespace at `path`, or in our own if it is NULL. A descriptor, or -1 with *err: UNKNOWN_CONTAINER if
+ * nothing is there, BAD_ENVIRONMENT if it is not a network namespace, IO.
  */
 int link_open(const char *path, struct cni_error *err);
 

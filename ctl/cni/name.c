@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Names of ports. The hash is FNV-1a: container ids are the runtime's and unguessable or the operator's own, so there is nobody to build a
- * collision; should one happen all the same, the daemon refuses the second port, and nobody gets the first one's.
+ * Names of ports. The hash is FNV-1a: container ids are the runtime's and unguessable or the operator's own, so there is nobody
+ * to build a collision; should one happen all the same, the daemon refuses the second port, and nobody gets the first one's.
  */
 
 #include <ctype.h>

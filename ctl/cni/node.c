@@ -22,7 +22,7 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-/* --- errors --------------------------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------------------- */
 
 static int failed(const struct sluice_error *said, struct cni_error *err)
 {
@@ -45,7 +45,7 @@ static bool refused_as(const struct sluice_error *said, const char *name)
 	return said->kind == SLUICE_REFUSED && !strcmp(said->name, name);
 }
 
-/* --- connection ------------------------------------------------------------------------------------------------------------------ */
+/* --- connection --------------------------------------------------------------------------------------------------------------- */
 
 int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err)
 {
@@ -80,7 +80,7 @@ void node_close(struct node *node)
 	node->s = NULL;
 }
 
-/* --- questions -------------------------------------------------------------------------------------------------------------------- */
+/* --- questions ---------------------------------------------------------------------------------------------------------------- */
 
 /* Call with params, which are taken over. */
 static int call(struct node *node, const char *method, json_t *params, json_t **result, struct sluice_error *said)
@@ -109,7 +109,7 @@ int node_port(struct node *node, const char *name, json_t **port, struct cni_err
 	return 0;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------------------ */
+/* --- waiting ------------------------------------------------------------------------------------------------------------------ */
 
 static const char *member(const json_t *object, const char *key)
 {
@@ -176,7 +176,7 @@ static int wait_in_force(struct node *node, const char *name, struct cni_error *
 	return ret < 0 ? err->code : 0;
 }
 
-/* --- add ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- add ---------------------------------------------------------------------------------------------------------------------- */
 
 static int apply(struct node *node, json_t *ops, struct sluice_generation *at, struct sluice_error *said)
 {
@@ -189,8 +189,8 @@ static int apply(struct node *node, json_t *ops, struct sluice_generation *at, s
 }
 
 /*
- * The VLAN first, in the same transaction. It may be there, as another wants it: then it is refused, and needs no adding. The port may be
- * there: then it goes in the same transaction, and whoever else has one of our name is refused as before.
+ * The VLAN first, in the same transaction. It may be there, as another wants it: then it is refused, and needs no adding. The
+ * port may be there: then it goes in the same transaction, and whoever else has one of our name is refused as before.
  */
 static int add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct sluice_generation *at,
 	       struct sluice_error *said)
@@ -243,7 +243,7 @@ int node_add(struct node *node, const char *name, const json_t *attrs, unsigned 
 	return 0;
 }
 
-/* --- del ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- del ---------------------------------------------------------------------------------------------------------------------- */
 
 int node_del(struct node *node, const char *name, struct cni_error *err)
 {
@@ -293,7 +293,7 @@ int node_gc(struct node *node, const char *network, const json_t *names, struct 
 	return ret ? err->code : 0;
 }
 
-/* --- status ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- status ------------------------------------------------------------------------------------------------------------------- */
 
 static const json_t *named(const json_t *list, const char *name)
 {

@@ -5,17 +5,17 @@
 /*
  * The node: one connection to sluiced, as client "cni". All ports of all networks are that client's, whichever runtime started us.
  *
- * The VLAN of a port is added along with it if it is missing; one that is there belongs to whom it belongs, with the limits that it has. It
- * stays when its last port goes.
+ * The VLAN of a port is added along with it if it is missing; one that is there belongs to whom it belongs, with the limits that
+ * it has. It stays when its last port goes.
  *
- * Accepted is not in force: node_add() waits for its own port alone, by its events. What other objects on the node wait for (`wait` would) is
- * none of our business.
+ * Accepted is not in force: node_add() waits for its own port alone, by its events. What other objects on the node wait for
+ * (`wait` would) is none of our business.
  *
- * A daemon whose places for clients are all taken (32, of one user fewer) is asked again until the time is up: a node that starts a hundred containers
- * at once is not broken.
+ * A daemon whose places for clients are all taken (32, of one user fewer) is asked again until the time is up: a node that
+ * starts a hundred containers at once is not broken.
  *
- * Every call has c->timeout_ms. Errors: TRY_AGAIN (nobody listens, no answer in time, not in force in time), BAD_CONFIG (what the daemon
- * refuses is a value of ours), REFUSED, IO.
+ * Every call has c->timeout_ms. Errors: TRY_AGAIN (nobody listens, no answer in time, not in force in time), BAD_CONFIG (what
+ * the daemon refuses is a value of ours), REFUSED, IO.
  */
 
 #include <jansson.h>
@@ -32,8 +32,8 @@ int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err
 void node_close(struct node *node);
 
 /*
- * Make the port and wait until it is in force. One of its name that is left from an earlier life of the same attachment (a machine that lost
- * power never says DEL) is replaced. On failure there is no such port.
+ * Make the port and wait until it is in force. One of its name that is left from an earlier life of the same attachment (a
+ * machine that lost power never says DEL) is replaced. On failure there is no such port.
  */
 int node_add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct cni_error *err);
 /* Delete it. One that is not there is deleted. One that somebody else owns is left alone, and a line on stderr says so. */

@@ -10,8 +10,9 @@
  *      interfaces[]     name, mac, sandbox           the same          and mtu
  *      routes[]         dst, gw                      the same          and mtu, advmss, priority, table, scope
  *
- * Interfaces are the port's end on the node, where it can be seen from here (plugins that come after this one in a chain look for it), and
- * the container's. A prevResult, which the first plugin of a chain seldom has, stays in front: what is in it is passed on, indices and all.
+ * Interfaces are the port's end on the node, where it can be seen from here (plugins that come after this one in a chain look
+ * for it), and the container's. A prevResult, which the first plugin of a chain seldom has, stays in front: what is in it is
+ * passed on, indices and all.
  */
 
 #include <jansson.h>

@@ -3,10 +3,11 @@
 #define CTL_CNI_WANTS_H
 
 /*
- * Which MAC and which addresses a runtime asks for, from the three places where it may: runtimeConfig {mac, ips}, args.cni {mac, ips},
- * CNI_ARGS "MAC=..;IP=..;GATEWAY=..;IgnoreUnknown=1".
+ * Which MAC and which addresses a runtime asks for, from the three places where it may: runtimeConfig {mac, ips}, args.cni {mac,
+ * ips}, CNI_ARGS "MAC=..;IP=..;GATEWAY=..;IgnoreUnknown=1".
  *
- * An IPAM plugin reads the same places itself; what is found here is then only the MAC, and addresses count where there is no `ipam`.
+ * An IPAM plugin reads the same places itself; what is found here is then only the MAC, and addresses count where there is no
+ * `ipam`.
  */
 
 #include "conf.h"

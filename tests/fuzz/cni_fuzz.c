@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What sluice-cni reads that others wrote: the configuration on stdin, CNI_ARGS, an IPAM plugin's result. The input is lines: CNI_ARGS, the
- * configuration, the result. Whatever they hold, the port's attributes and the result of each version are made from what was taken.
+ * What sluice-cni reads that others wrote: the configuration on stdin, CNI_ARGS, an IPAM plugin's result. The input is lines:
+ * CNI_ARGS, the configuration, the result. Whatever they hold, the port's attributes and the result of each version are made
+ * from what was taken.
  */
 
 #include <stddef.h>

@@ -539,3 +539,19 @@ def test_ipam_plugins_that_misbehave(t):
     c.call("DEL", big)
     # Zombies are ours: pid 1 of a sandbox reaps nobody's orphans.
     assert "sleep" not in re.sub(r"^.* Z .*$", "", run("ps", "-eo", "pid,stat,comm").stdout.replace("Z+", "Z "), flags=re.M), "a plugin's child is left"
+
+
+def test_sluiced_itself(t):
+    """The real daemon: STATUS tells whether it has the kind; an ADD that it refuses leaves neither port nor VLAN; DEL and GC find nothing to do."""
+    c = Cni(t)
+    node = t.node()
+    conf = c.conf(socket=node.socket, inBps=2**62)
+    has_veth = any(a["name"] == "netns" for o in node.call("describe")["objects"] if o["name"] == "port" for a in o["attrs"])
+    if has_veth:
+        assert c.call("STATUS", conf) is None
+    else:
+        c.fails("STATUS", conf, 50, "no ports of kind veth")
+    c.fails("ADD", conf, 7, "in_bps|netns|unknown")
+    assert node.call("get")["objects"] == [] and not c.inner()
+    assert c.call("DEL", conf) is None
+    assert c.call("GC", {**conf, "cni.dev/valid-attachments": []}) is None

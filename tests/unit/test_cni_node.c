@@ -71,7 +71,7 @@ static void assert_failed(int ret, int code, const char *says)
 	FAKE_OK("{\"generation\":7,\"applied\":6,\"objects\":[{\"object\":\"port\",\"name\":\"p\",\"error\":" error "}]}")
 #define PENDING "{\"name\":\"no-trunk\",\"message\":\"there is no trunk\",\"hint\":\"make one\"}"
 
-/* --- add --------------------------------------------------------------------------------------------------------------------------------- */
+/* --- add ---------------------------------------------------------------------------------------------------------------------- */
 
 static void vlan_and_port_are_one_transaction(void **state)
 {
@@ -119,7 +119,7 @@ static void a_bad_value_is_the_configurations_fault(void **state)
 	played_to_the_end();
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------------------------------------------ */
 
 static void others_that_wait_are_not_waited_for(void **state)
 {
@@ -163,7 +163,7 @@ static void no_answer_in_time_takes_back_what_may_have_happened(void **state)
 	played_to_the_end();
 }
 
-/* --- the rest ---------------------------------------------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------------------------------------------- */
 
 static void deleting_leaves_alone_what_is_anothers(void **state)
 {
