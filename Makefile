@@ -161,6 +161,7 @@ $(test_tools):
 
 # Its allocations pass through the test, which lets them fail.
 $(BUILD)/tests/test_faults: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
 # What container runtimes run: small, and with the client library inside as well.
 $(BUILD)/sluice-cni: $(call obj,ctl/cni/main.c) $(cni_lib) $(sluice_a)
 	$(call say,LINK,$@)
@@ -217,7 +218,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(cli_lib) $(cni_lib) $(sluice_a) 
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) $(engine_libs) -lcmocka
 
-$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(cni_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
+$(BUILD)/tests/test_%_corpus: $(BUILD)/obj/tests/fuzz/%_fuzz.o tests/fuzz/replay.c $(cni_lib) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -DCORPUS='"$(CURDIR)/tests/fuzz/$*"' -o $@ $(filter-out %.h,$^) $(LIBS)
@@ -312,7 +313,7 @@ fuzz: dev-deps ## run every fuzzer for FUZZ_SECONDS (60) each, starting from its
 
 .PHONY: fuzzers
 fuzzers: $(patsubst %,$(BUILD)/%_fuzz,$(fuzzers))
-$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(cni_lib) $(sluice_a) $(ctl_lib) $(dp_lib) $(bpf_lib)
+$(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(cni_lib) $(ctl_lib) $(dp_lib) $(bpf_lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
