@@ -255,28 +255,42 @@ static int blame(const struct prepared *p, const struct kern_error *bad, int ret
 	return ret;
 }
 
-static int check_all(const struct engine_op *ops, size_t n, struct engine_error *err)
+static int no_kernel(size_t op, struct engine_error *err)
+{
+	err->op = op;
+	err->fault = (struct fault){.name = "unsupported", .attr = "kind", .hint = "`sluicectl node show` says why"};
+	snprintf(err->fault.msg, sizeof(err->fault.msg), "kind veth: this node has no kernel engine");
+	return -EOPNOTSUPP;
+}
+
+/* Before anything is prepared: bpf/ is told of containers only, whatever the object's kind. */
+static int check_all(const struct ctl *ctl, const struct engine_op *ops, size_t n, struct engine_error *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < n; i++)
-		if (ops[i].type == &schema_port && ops[i].kind != ENGINE_DEL && !is_trunk(ops[i].conf))
-			ret = check_attributes(ops[i].conf, i, err);
+	for (size_t i = 0; ret == 0 && i < n; i++) {
+		if (ops[i].type != &schema_port || ops[i].kind == ENGINE_DEL || is_trunk(ops[i].conf))
+			continue;
+		ret = check_attributes(ops[i].conf, i, err);
+		if (ret == 0 && !ctl->kern)
+			ret = no_kernel(i, err);
+	}
 	return ret;
 }
 
 static int check(void *self, const struct engine_op *ops, size_t n, struct engine_error *err)
 {
 	struct kern_error bad = {.op = SIZE_MAX};
-	int ret = check_all(ops, n, err);
+	struct ctl *ctl = self;
+	int ret = check_all(ctl, ops, n, err);
 	struct prepared *p;
 
-	if (ret < 0)
+	if (ret < 0 || !ctl->kern)
 		return ret;
 	p = prepared_new(ops, n);
 	if (!p)
 		return -ENOMEM;
-	ret = kern_apply(self, p->ops, p->n, true, &bad);
+	ret = kern_apply(ctl->kern, p->ops, p->n, true, &bad);
 	if (ret < 0)
 		blame(p, &bad, ret, err);
 	prepared_free(p);
@@ -311,14 +325,18 @@ static bool leave_out(struct prepared *p, struct engine_op *ops, const struct ke
 static int prepare(void *self, struct engine_op *ops, size_t n, void **change, struct engine_error *err)
 {
 	struct kern_error bad = {.op = SIZE_MAX};
-	struct prepared *p = prepared_new(ops, n);
-	int ret;
+	struct ctl *ctl = self;
+	int ret = check_all(ctl, ops, n, err);
+	struct prepared *p;
 
+	if (ret < 0)
+		return ret;
+	p = prepared_new(ops, ctl->kern ? n : 0);
 	if (!p)
 		return -ENOMEM;
 	do {
 		bad = (struct kern_error){.op = SIZE_MAX};
-		ret = p->n ? kern_prepare(self, p->ops, p->n, &p->txn, &bad) : 0;
+		ret = p->n ? kern_prepare(ctl->kern, p->ops, p->n, &p->txn, &bad) : 0;
 	} while (ret < 0 && leave_out(p, ops, &bad, ret));
 	if (ret < 0) {
 		blame(p, &bad, ret, err);

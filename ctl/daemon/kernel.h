@@ -29,15 +29,19 @@
 struct config;
 
 /*
- * Open the kernel engine and the trunk, as far as this kernel and the configuration have them, and add it to ctl's engines. Before
- * ctl_load(). What is missing is noted.
+ * Open the kernel engine and the trunk, as far as this kernel and the configuration have them, and add it to ctl's engines in any case.
+ * Before ctl_load(). What is missing is noted.
  */
 void kernel_open(struct ctl *ctl, const struct config *config);
 /* After ctl_load(): the trunk's port, if it was never made. 0 or -ENOMEM. */
 int kernel_trunk_port(struct ctl *ctl);
 void kernel_close(struct ctl *ctl);
 
-extern const struct engine_type kernel_engine; /* `self` is a struct kern */
+/*
+ * `self` is the struct ctl. One whose `kern` is NULL still carries what is the kernel's, and refuses containers: nobody else would make
+ * them, and an object that nobody carries counts as in force.
+ */
+extern const struct engine_type kernel_engine;
 
 /* A port that the kernel carries; NULL conf: none. */
 bool kernel_is_veth(const struct port_conf *conf);

@@ -52,6 +52,7 @@ void kernel_open(struct ctl *ctl, const struct config *c)
 	struct kern_features features;
 	struct kern_error bad = {0};
 
+	ctl_add_engine(ctl, &kernel_engine, ctl);
 	if (c->trunk == CONFIG_TRUNK_NONE) {
 		ctl_note(ctl, "trunk", "none, as configured: no containers (kind=veth)");
 		return;
@@ -68,7 +69,6 @@ void kernel_open(struct ctl *ctl, const struct config *c)
 		lacking(ctl, "kernel engine", bad.msg);
 		return;
 	}
-	ctl_add_engine(ctl, &kernel_engine, ctl->kern);
 	open_trunk(ctl, c);
 }
 

@@ -44,7 +44,8 @@ static json_t *workers(struct ctl *ctl)
 	return list;
 }
 
-static json_t *kinds(void)
+/* The switch's, and the kernel engine's one. */
+static json_t *kinds(const struct ctl *ctl)
 {
 	json_t *list = json_array();
 	bool available;
@@ -55,6 +56,10 @@ static json_t *kinds(void)
 			json_decref(list);
 			return NULL;
 		}
+	}
+	if (list && json_array_append_new(list, json_pack("{s:s, s:b}", "kind", "veth", "available", ctl->kern != NULL)) < 0) {
+		json_decref(list);
+		return NULL;
 	}
 	return list;
 }
@@ -100,5 +105,5 @@ json_t *node_state(struct ctl *ctl)
 			 "memory", memory(&info), "poll", info.poll ? info.poll : "", "workers", workers(ctl), "fdb", "used",
 			 (json_int_t)info.fdb_used, "max", (json_int_t)info.fdb_max, "ports", "used", (json_int_t)info.ports, "max",
 			 (json_int_t)info.max_ports, "vlans", (json_int_t)table_count(&ctl->store.objects, &schema_vlan), "pending",
-			 (json_int_t)ctl->store.n_pending, "state_file", state_file(ctl), "kinds", kinds(), "notes", notes(ctl));
+			 (json_int_t)ctl->store.n_pending, "state_file", state_file(ctl), "kinds", kinds(ctl), "notes", notes(ctl));
 }

@@ -284,7 +284,8 @@ static void the_node_says_what_it_is_and_lacks(void **state)
 	node = json_object_get(json_array_get(json_object_get(result, "objects"), 0), "state");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(node, "memory"), "why")), "a test");
 	assert_int_equal(json_array_size(json_object_get(node, "workers")), 2);
-	assert_int_equal(json_array_size(json_object_get(node, "kinds")), 2);
+	/* The switch's two, and containers. */
+	assert_int_equal(json_array_size(json_object_get(node, "kinds")), 3);
 	assert_int_equal(json_array_size(json_object_get(node, "notes")), 1);
 	json_decref(result);
 }
