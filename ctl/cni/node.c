@@ -12,7 +12,6 @@
 #define FULL_MIN_MS 5 /* between two tries at a daemon that is full */
 #define FULL_MAX_MS 100
 #define GC_CHUNK    1000 /* ports that go in one request: well below the daemon's longest line */
-#define ADD_TRIES   4
 
 static int64_t now_ms(void)
 {
@@ -189,34 +188,28 @@ static int apply(struct node *node, json_t *ops, struct sluice_generation *at, s
 }
 
 /*
- * The VLAN first, in the same transaction. It may be there, as another wants it: then it is refused, and needs no adding. The
- * port may be there: then it goes in the same transaction, and whoever else has one of our name is refused as before.
+ * The VLAN first, in the same transaction. It may be there, as another wants it: then it is refused, and needs no adding.
+ *
+ * A port of this name may be there: it goes in the same transaction, even if it is just the same, for its netdev went with the namespace that
+ * it was in, and adding what is so already makes nothing. Somebody else's is refused.
  */
 static int add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct sluice_generation *at,
 	       struct sluice_error *said)
 {
-	bool with_vlan = true, with_del = false;
 	char vlan_name[16];
-	int ret = SLUICE_REFUSED;
+	int ret = 0;
 
 	snprintf(vlan_name, sizeof(vlan_name), "%u", vlan);
-	for (int tries = 0; ret == SLUICE_REFUSED && tries < ADD_TRIES; tries++) {
+	for (int with_vlan = 1; with_vlan >= 0; with_vlan--) {
 		json_t *ops = json_array();
 
 		if (with_vlan)
 			json_array_append_new(ops, json_pack("{s:s, s:s, s:s}", "op", "add", "object", "vlan", "name", vlan_name));
-		if (with_del)
-			json_array_append_new(ops, json_pack("{s:s, s:s, s:s}", "op", "del", "object", "port", "name", name));
+		json_array_append_new(ops, json_pack("{s:s, s:s, s:s}", "op", "del", "object", "port", "name", name));
 		json_array_append_new(
 			ops, json_pack("{s:s, s:s, s:s, s:O}", "op", "add", "object", "port", "name", name, "attrs", attrs));
 		ret = apply(node, ops, at, said);
-		if (ret != SLUICE_REFUSED)
-			break;
-		if (with_vlan && !strncmp(said->path, "ops[0]", 6) && (refused_as(said, "exists") || refused_as(said, "owned")))
-			with_vlan = false;
-		else if (!with_del && refused_as(said, "exists"))
-			with_del = true;
-		else
+		if (!ret || strncmp(said->path, "ops[0]", 6) != 0 || !(refused_as(said, "exists") || refused_as(said, "owned")))
 			break;
 	}
 	return ret;
@@ -295,28 +288,31 @@ int node_gc(struct node *node, const char *network, const json_t *names, struct 
 
 /* --- status ------------------------------------------------------------------------------------------------------------------- */
 
-static const json_t *named(const json_t *list, const char *name)
+static const json_t *kind_named(const json_t *list, const char *name)
 {
 	json_t *item;
 	size_t i;
 
 	json_array_foreach (list, i, item)
-		if (!strcmp(member(item, "name"), name))
+		if (!strcmp(member(item, "kind"), name))
 			return item;
 	return NULL;
 }
 
 int node_status(struct node *node, struct cni_error *err)
 {
+	const json_t *state, *kind;
 	struct sluice_error said;
-	json_t *schema;
+	json_t *result;
 	bool has;
 
-	if (call(node, "describe", NULL, &schema, &said))
+	if (call(node, "get", json_pack("{s:s}", "object", "node"), &result, &said))
 		return failed(&said, err);
-	has = named(json_object_get(named(json_object_get(schema, "objects"), "port"), "attrs"), "netns");
-	json_decref(schema);
+	state = json_object_get(json_array_get(json_object_get(result, "objects"), 0), "state");
+	kind = kind_named(json_object_get(state, "kinds"), "veth");
+	has = json_is_true(json_object_get(kind, "available"));
+	json_decref(result);
 	if (has)
 		return 0;
-	return cni_fail(err, CNI_NOT_AVAILABLE, NULL, "sluiced: this daemon has no ports of kind veth");
+	return cni_fail(err, CNI_NOT_AVAILABLE, "`sluicectl node show` says why", "sluiced: this node has no ports of kind veth");
 }

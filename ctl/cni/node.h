@@ -33,7 +33,7 @@ void node_close(struct node *node);
 
 /*
  * Make the port and wait until it is in force. One of its name that is left from an earlier life of the same attachment (a
- * machine that lost power never says DEL) is replaced. On failure there is no such port.
+ * machine that lost power never says DEL) is made anew, alike or not. On failure there is no such port.
  */
 int node_add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct cni_error *err);
 /* Delete it. One that is not there is deleted. One that somebody else owns is left alone, and a line on stderr says so. */
@@ -42,7 +42,7 @@ int node_del(struct node *node, const char *name, struct cni_error *err);
 int node_port(struct node *node, const char *name, json_t **port, struct cni_error *err);
 /* Delete our ports of a network that are not among `names`, a JSON object with a member for each. */
 int node_gc(struct node *node, const char *network, const json_t *names, struct cni_error *err);
-/* Whether the daemon has ports of this kind. NOT_AVAILABLE. */
+/* Whether the node has ports of this kind: a daemon may be without the kernel engine. NOT_AVAILABLE. */
 int node_status(struct node *node, struct cni_error *err);
 
 #endif

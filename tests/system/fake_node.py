@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon that keeps objects and nothing else, for tests of the clients that sluiced has: hello, describe, get, apply, watch.
+"""A daemon that keeps objects and nothing else, for tests of the clients that sluiced has: hello, get, apply, watch.
 
 What a test needs it to do badly, it does: `mute` answers nothing, `full` turns so many clients away, `lag` accepts and does not bring into
 force (until settle()), `refuse` answers applies with an error. With `real`, a port of kind veth is really made, each VLAN being a
@@ -31,8 +31,8 @@ class Fault(Exception):
 
 
 class FakeNode:
-    def __init__(self, path, real=False, netns_attr=True):
-        self.socket, self.real, self.netns_attr = path, real, netns_attr
+    def __init__(self, path, real=False, veth=True):
+        self.socket, self.real, self.veth = path, real, veth
         self.objects, self.generation, self.links = {}, 0, 0
         self.mute, self.full, self.lag, self.refuse, self.fault = False, 0, False, None, None
         self.calls, self.watchers, self.lock = [], [], threading.RLock()
@@ -114,11 +114,10 @@ class FakeNode:
         session["client"] = client
         return {"version": "0", "api_major": 1, "boot_id": "fake", "generation": self.generation, "features": [], "limits": {}}
 
-    def do_describe(self, _):
-        attrs = [{"name": "kind"}, {"name": "vlan"}] + ([{"name": "netns"}] if self.netns_attr else [])
-        return {"objects": [{"name": "vlan", "attrs": []}, {"name": "port", "attrs": attrs}]}
-
     def do_get(self, _, object, name=None):  # pylint: disable=redefined-builtin
+        if object == "node":
+            state = {"kinds": [{"kind": "memif", "available": True}, {"kind": "veth", "available": self.veth}]}
+            return {"generation": self.generation, "applied": self.applied(), "objects": [{"object": "node", "name": "node", "state": state}]}
         if name and (object, name) not in self.objects:
             raise Fault("not-found", f"{object} {name}: not found")
         found = [o for (kind, n), o in self.objects.items() if kind == object and name in (None, n)]

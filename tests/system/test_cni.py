@@ -318,7 +318,7 @@ def test_status(t):
     says = '#!/bin/sh\ncat > /dev/null\n[ $CNI_COMMAND = VERSION ] && echo \'{"supportedVersions":["1.1.0"]}\' && exit\n'
     ipam = c.plugin("drained", says + 'echo \'{"code":51,"msg":"no addresses left"}\'\nexit 1\n')
     c.fails("STATUS", c.conf(ipam=ipam), 51, "drained: no addresses left")
-    c.node.netns_attr = False
+    c.node.veth = False
     c.fails("STATUS", c.conf(), 50, "no ports of kind veth")
 
 
@@ -539,19 +539,3 @@ def test_ipam_plugins_that_misbehave(t):
     c.call("DEL", big)
     # Zombies are ours: pid 1 of a sandbox reaps nobody's orphans.
     assert "sleep" not in re.sub(r"^.* Z .*$", "", run("ps", "-eo", "pid,stat,comm").stdout.replace("Z+", "Z "), flags=re.M), "a plugin's child is left"
-
-
-def test_sluiced_itself(t):
-    """The real daemon: STATUS tells whether it has the kind; an ADD that it refuses leaves neither port nor VLAN; DEL and GC find nothing to do."""
-    c = Cni(t)
-    node = t.node()
-    conf = c.conf(socket=node.socket, inBps=2**62)
-    has_veth = any(a["name"] == "netns" for o in node.call("describe")["objects"] if o["name"] == "port" for a in o["attrs"])
-    if has_veth:
-        assert c.call("STATUS", conf) is None
-    else:
-        c.fails("STATUS", conf, 50, "no ports of kind veth")
-    c.fails("ADD", conf, 7, "in_bps|netns|unknown")
-    assert node.call("get")["objects"] == [] and not c.inner()
-    assert c.call("DEL", conf) is None
-    assert c.call("GC", {**conf, "cni.dev/valid-attachments": []}) is None
