@@ -254,11 +254,13 @@ apt_dev   := clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-swi
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		[ "$$(id -u)" = 0 ] || { echo "These packages are missing, and only root can install them:" $$missing >&2; exit 1; }; \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive $(2) apt-get install -q -y --no-install-recommends $$missing; \
 	fi
 
 deps: ## install the packages that building and testing need (Debian 12, root)
-	$(call apt,$(apt_build) $(apt_man) $(apt_test) $(apt_cni))
+	$(call apt,$(apt_build) $(apt_man) $(apt_test))
+	@# podman's units (a socket, a timer, the restart of its containers) are no test's: with this systemctl starts none of them.
+	$(call apt,$(apt_cni),SYSTEMD_OFFLINE=1)
 
 dev-deps: deps ## and those that lint, the sanitizers and the comparison with Open vSwitch need
 	$(call apt,$(apt_dev))
