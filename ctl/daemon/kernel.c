@@ -9,9 +9,14 @@
 
 #include "schema/objects.h"
 
+static bool is_veth(const struct port_conf *conf)
+{
+	return !strcmp(conf->dp.kind, "veth");
+}
+
 bool kernel_is_veth(const struct port_conf *conf)
 {
-	return conf && !strcmp(conf->dp.kind, "veth");
+	return conf && is_veth(conf);
 }
 
 static bool is_trunk(const struct port_conf *conf)
@@ -26,8 +31,7 @@ static bool carries(const struct schema_object *type, const void *conf)
 
 	if (type == &schema_vlan)
 		return true;
-	return type == &schema_port &&
-	       (kernel_is_veth(port) || is_trunk(port) || port->netns[0] || port->n_addrs || port->n_gateways);
+	return type == &schema_port && (is_veth(port) || is_trunk(port) || port->netns[0] || port->n_addrs || port->n_gateways);
 }
 
 /* --- translation ------------------------------------------------------------------------------------------------------------- */
@@ -152,7 +156,7 @@ static int check_attributes(const struct port_conf *c, size_t op, struct engine_
 	};
 	unsigned v4 = 0;
 
-	if (!kernel_is_veth(c))
+	if (!is_veth(c))
 		return refuse(err, op,
 			      c->netns[0]  ? "netns"
 			      : c->n_addrs ? "addr"
