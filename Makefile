@@ -347,7 +347,6 @@ lint: dev-deps format-check $(skeletons) ## gcc and clang with warnings as error
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Ibpf -Itests/front \
 		$(filter-out tests/%,$(c_files))
-		--suppress=missingIncludeSystem --suppress=unknownMacro -Iinclude -Idataplane -Ictl -Ibpf -Itests/front $(filter-out tests/%,$(c_files))
 	@echo lint: clean
 
 # In the environment, and read by eval, for the strings among the definitions.

@@ -176,32 +176,13 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 	return p;
 }
 
-/* A container that no engine would make must not pass as one that is there: without the kernel engine its addresses lead nowhere. */
-static int check_kinds(const struct ctl *ctl, const struct engine_op *ops, size_t n, struct engine_error *err)
-{
-	for (size_t i = 0; !ctl->kern && i < n; i++) {
-		if (ops[i].kind == ENGINE_DEL || !is_veth(ops[i].type, ops[i].conf))
-			continue;
-		err->op = i;
-		err->fault = (struct fault){.name = "not-available"};
-		snprintf(err->fault.attr, sizeof(err->fault.attr), "kind");
-		snprintf(err->fault.msg, sizeof(err->fault.msg), "kind veth: this node has no trunk, so no containers");
-		snprintf(err->fault.hint, sizeof(err->fault.hint), "sluiced --trunk auto; node show says what is missing");
-		return -ENOTSUP;
-	}
-	return 0;
-}
-
 /* `change` NULL: a dry run. */
 static int run(struct ctl *ctl, const struct engine_op *ops, size_t n, struct prepared **prepared, struct engine_error *err)
 {
 	struct dp_error bad = {.op = SIZE_MAX};
-	int ret = check_kinds(ctl, ops, n, err);
-	struct prepared *p;
+	struct prepared *p = prepared_new(ctl, ops, n);
+	int ret;
 
-	if (ret < 0)
-		return ret;
-	p = prepared_new(ctl, ops, n);
 	if (!p)
 		return -ENOMEM;
 	ret = prepared ? dp_prepare(ctl->dp, p->ops, p->n, &p->change, &bad) : dp_apply(ctl->dp, p->ops, p->n, true, &bad);

@@ -324,7 +324,7 @@ def test_a_restart_without_the_trunk(t):
     node.stop()
     node.options["trunk"] = "none"
     node.start()
-    assert node.get("port", "a")["error"]["name"] == "not-available", node.get("port", "a")
+    assert node.get("port", "a")["error"]["name"] == "unsupported", node.get("port", "a")
     a.ping(b.addr)
     node.del_port("c")
     node.stop()
