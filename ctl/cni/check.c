@@ -93,7 +93,7 @@ int check_container(const struct cni_conf *c, const struct cni_env *env, struct 
 	return ret;
 }
 
-int check_port(struct node *node, const struct cni_conf *c, const char *name, struct cni_error *err)
+int check_attached(struct node *node, const struct cni_conf *c, const char *name, struct cni_error *err)
 {
 	const json_t *fault;
 	json_int_t vlan;

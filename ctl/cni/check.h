@@ -15,6 +15,6 @@
 
 /* DIFFERS, UNKNOWN_CONTAINER, BAD_CONFIG (no prevResult, or one without this interface), IO. */
 int check_container(const struct cni_conf *c, const struct cni_env *env, struct cni_error *err);
-int check_port(struct node *node, const struct cni_conf *c, const char *port, struct cni_error *err);
+int check_attached(struct node *node, const struct cni_conf *c, const char *port, struct cni_error *err);
 
 #endif

@@ -199,7 +199,7 @@ static int command_check(struct call *c, struct cni_error *err)
 		return ret;
 	ret = node_open(&c->node, &c->conf, err);
 	if (!ret)
-		ret = check_port(&c->node, &c->conf, c->port, err);
+		ret = check_attached(&c->node, &c->conf, c->port, err);
 	node_close(&c->node);
 	return ret || !c->conf.ipam ? ret : delegate(&c->conf, &c->env, CNI_CHECK, NULL, err);
 }
