@@ -8,6 +8,9 @@
  *      peer's memory --> frames_copy() --> mbuf of `room` bytes, the next, ...      frame_build: pieces of any length into a chain
  *      mbuf, chain   --> frame_read    --> pieces of any length                     frame_read:  a chain into pieces of any length
  *
+ * Pieces of a frame are copied by rte_memcpy(): glibc's memcpy() takes `rep movsb` for them on this machine's kind, which lost a third (9,000-byte
+ * frames over vhost-user: 0.51 Mpps, with it 0.70).
+ *
  * All inline: the copy of a 64-byte frame is two loads and two stores. Worker of the queue.
  */
 
@@ -127,7 +130,7 @@ static inline bool frame_append(const struct frame_source *s, struct frame_build
 			room = s->seg_room;
 		}
 		n = RTE_MIN(room, len);
-		memcpy(rte_pktmbuf_mtod_offset(b->tail, uint8_t *, b->tail->data_len), data, n);
+		rte_memcpy(rte_pktmbuf_mtod_offset(b->tail, uint8_t *, b->tail->data_len), data, n);
 		b->tail->data_len = (uint16_t)(b->tail->data_len + n);
 		b->head->pkt_len += n;
 		data += n;
@@ -148,7 +151,7 @@ static inline void frame_take(struct frame_read *r, uint8_t *to, uint32_t len)
 	while (len > 0) {
 		uint32_t part = RTE_MIN(len, r->m->data_len - r->at);
 
-		memcpy(to, rte_pktmbuf_mtod_offset(r->m, const uint8_t *, r->at), part);
+		rte_memcpy(to, rte_pktmbuf_mtod_offset(r->m, const uint8_t *, r->at), part);
 		to += part;
 		len -= part;
 		r->at += part;

@@ -35,7 +35,7 @@ static void reader_take(struct reader *r, uint8_t *to, uint32_t len)
 		uint32_t part = RTE_MIN(len, r->piece->len - r->at);
 
 		if (to) {
-			memcpy(to, r->piece->at + r->at, part);
+			rte_memcpy(to, r->piece->at + r->at, part); /* see frames.h */
 			to += part;
 		}
 		len -= part;
