@@ -359,9 +359,9 @@ static void *send_many(void *arg)
 	rte_thread_register();
 	while (s->sent < EACH) {
 		struct rte_mbuf *m[8];
-		uint16_t n = 0, done;
+		uint16_t n = 0, done, want = (uint16_t)(1 + s->sent % 8);
 
-		for (; n < 1 + s->sent % 8; n++)
+		for (; n < want; n++)
 			m[n] = frame_new(s->sent % 100, n % 3 ? 64 : 3000, UINT32_MAX);
 		done = vhost_tx(&s->q, m, n);
 		s->sent += done;
