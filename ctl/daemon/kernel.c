@@ -262,7 +262,8 @@ static int blame(const struct prepared *p, const struct kern_error *bad, int ret
 static int no_kernel(size_t op, struct engine_error *err)
 {
 	err->op = op;
-	err->fault = (struct fault){.name = "unsupported", .attr = "kind", .hint = "sluiced --trunk auto; `sluicectl node show` says what is missing"};
+	err->fault = (struct fault){
+		.name = "unsupported", .attr = "kind", .hint = "sluiced --trunk auto; `sluicectl node show` says what is missing"};
 	snprintf(err->fault.msg, sizeof(err->fault.msg), "kind veth: this node has no kernel engine");
 	return -EOPNOTSUPP;
 }
