@@ -69,6 +69,20 @@ class Forwarder:
                     raise SystemExit(f"bench: {self.name} did not start:\n{f.read()[-3000:]}")
             time.sleep(0.02)
 
+    def cpu_ns(self):
+        """Of each thread: how long it has run, and how long it could have run while somebody else had its CPU; nanoseconds."""
+        threads = {}
+        for task in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat"):
+            with open(task, encoding="ascii") as f:
+                ran, waited, _ = map(int, f.read().split())
+            threads[task] = ran, waited
+        return threads
+
+    def worker_waited_ms(self, before):
+        """Since cpu_ns() returned `before`, how long the worker waited for its CPU. It is the thread that has run most since."""
+        since = [(ran - before.get(task, (0, 0))[0], waited - before.get(task, (0, 0))[1]) for task, (ran, waited) in self.cpu_ns().items()]
+        return max(since)[1] / 1e6
+
     def stop(self):
         end(self.process)
 
