@@ -19,7 +19,7 @@ import signal
 import subprocess
 
 import sandbox
-from harness import DEADLINE_S, run, wait_for
+from harness import DEADLINE_S, Host, run, wait_for
 from wire import Wire, inside
 
 
@@ -152,32 +152,8 @@ class Engine:
         return {(int(e[1]), e[2]): (e[3], e[4] == "static") for e in entries}
 
 
-class Container:
+class Container(Host):
     """A container's namespace. Its netdev is the engine's to make."""
-
-    def __init__(self, name, ipv6=False):
-        self.name = name
-        self.mac = f"02:{':'.join(f'{b:02x}' for b in name.encode()[:5].rjust(5, bytes(1)))}"
-        run("ip", "netns", "add", name)
-        with inside(name):
-            for where in ("all", "default"):
-                sandbox.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", int(not ipv6))
-                sandbox.sysctl(f"net.ipv6.conf.{where}.accept_dad", 0)
-                sandbox.sysctl(f"net.ipv6.conf.{where}.accept_ra", 0)
-                sandbox.sysctl(f"net.ipv6.conf.{where}.router_solicitations", 0)
-        run("ip", "link", "set", "lo", "up", netns=name)
-
-    def run(self, *argv, **kw):
-        return run(*argv, netns=self.name, **kw)
-
-    def popen(self, *argv, **kw):
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *map(str, argv)], text=True, **kw)
-
-    def wire(self, ifname="eth0"):
-        return Wire(ifname, netns=self.name)
-
-    def ping(self, addr, count=1, size=56, seconds=DEADLINE_S):
-        self.run("ping", "-q", "-i", "0.01", "-c", count, "-s", size, "-w", seconds, addr, seconds=2 * seconds)
 
     @contextlib.contextmanager
     def inside(self):

@@ -392,35 +392,24 @@ def delete(object_type, name):
     return {"op": "del", "object": object_type, "name": name}
 
 
-# --- an endpoint --------------------------------------------------------------------------------------------------------------
+# --- hosts --------------------------------------------------------------------------------------------------------------------
 
 
-class Endpoint:
-    """
-    A small host at the end of a cable: namespace NAME with eth0, whose other end is netdev NAME in the node's namespace.
+class Host:
+    """A small host: namespace NAME, its loopback up, IPv6 silent unless asked for, and never anything by itself but answers."""
 
-    `addr` is a list of addresses with prefix; without a v6 one, IPv6 stays off and the endpoint says nothing by itself but answers
-    to ARP. `offload` False turns checksum and segmentation offload off inside, so that frames are whole when they leave.
-    """
-
-    def __init__(self, name, node_netns=None, mac=None, addr=(), mtu=1500, offload=True):
+    def __init__(self, name, ipv6=False, mac=None):
         assert len(name) < 16, name
         self.name = name
         self.mac = mac or f"02:{':'.join(f'{b:02x}' for b in name.encode()[:5].rjust(5, bytes(1)))}"
-        self.wires = []
         run("ip", "netns", "add", name)
         with inside(name):
             for where in ("all", "default"):
-                sandbox.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", int(not any(":" in a for a in addr)))
+                sandbox.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", int(not ipv6))
                 sandbox.sysctl(f"net.ipv6.conf.{where}.accept_dad", 0)
                 sandbox.sysctl(f"net.ipv6.conf.{where}.accept_ra", 0)
-        where = f"netns {node_netns}" if node_netns else ""
-        ip_batch(f"link add name {name} {where} mtu {mtu} type veth peer name eth0 netns {name} address {self.mac} mtu {mtu}")
-        ip_batch(f"link set dev {name} up", netns=node_netns)
-        up = ["link set lo up", "link set eth0 up"]
-        ip_batch(*up, *(f"addr add {a} dev eth0{' nodad' if ':' in a else ''}" for a in addr), netns=name)
-        if not offload:
-            run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", netns=name)
+                sandbox.sysctl(f"net.ipv6.conf.{where}.router_solicitations", 0)
+        run("ip", "link", "set", "lo", "up", netns=name)
 
     def run(self, *argv, **kw):
         return run(*argv, netns=self.name, **kw)
@@ -435,6 +424,24 @@ class Endpoint:
     def ping(self, addr, count=1, size=56, seconds=DEADLINE_S):
         """Ping until `count` answers have come; AssertionError if they do not."""
         self.run("ping", "-q", "-i", "0.01", "-c", count, "-s", size, "-w", seconds, addr, seconds=2 * seconds)
+
+
+class Endpoint(Host):
+    """
+    A host at the end of a cable: eth0, whose other end is netdev NAME in the node's namespace.
+
+    `addr` is a list of addresses with prefix; without a v6 one, IPv6 stays off and the endpoint says nothing by itself but answers
+    to ARP. `offload` False turns checksum and segmentation offload off inside, so that frames are whole when they leave.
+    """
+
+    def __init__(self, name, node_netns=None, mac=None, addr=(), mtu=1500, offload=True):
+        super().__init__(name, ipv6=any(":" in a for a in addr), mac=mac)
+        where = f"netns {node_netns}" if node_netns else ""
+        ip_batch(f"link add name {name} {where} mtu {mtu} type veth peer name eth0 netns {name} address {self.mac} mtu {mtu}")
+        ip_batch(f"link set dev {name} up", netns=node_netns)
+        ip_batch("link set eth0 up", *(f"addr add {a} dev eth0{' nodad' if ':' in a else ''}" for a in addr), netns=name)
+        if not offload:
+            run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", netns=name)
 
 
 # --- the test -----------------------------------------------------------------------------------------------------------------

@@ -10,16 +10,21 @@ The kernel takes the outermost VLAN tag out of every frame that it receives, 0x8
 frame in PACKET_AUXDATA. Wire puts it back, so that what recv() returns is what was on the wire. Frames that leave by the device are
 not shown (PACKET_IGNORE_OUTGOING): otherwise every sender would hear itself.
 
+A netdev whose carrier has just come drops what is sent by it until the kernel's link watch has given it its queue, which on a loaded
+machine takes as long as a work queue waits for a CPU. A Wire opened on one that has its carrier waits for that.
+
 A socket lives in the namespace in which it was opened, whatever its owner does later. So a Wire enters the namespace for the
 length of open() and the test process itself stays where it is. That works on the calling thread only, which is all we need.
 """
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import socket
 import struct
+import subprocess
 import time
 
 from frames import Frame
@@ -62,6 +67,15 @@ def inside(netns):
         os.close(back)
 
 
+def await_queue(ifname, netns=None):
+    """Until the netdev, if it is up and has its carrier, sends what is given to it. Both change under the lock that the question takes."""
+    while True:
+        argv = ["ip", *(["-n", netns] if netns else []), "-j", "link", "show", "dev", ifname]
+        link = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)[0]
+        if not {"UP", "LOWER_UP"} <= set(link["flags"]) or link["operstate"] in ("UP", "UNKNOWN"):
+            return
+
+
 class Wire:
     def __init__(self, ifname, netns=None, rcvbuf=64 << 20):
         with inside(netns):
@@ -72,6 +86,7 @@ class Wire:
             self.sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 8 << 20)
             # The protocol is given here and not to socket(): before bind() a socket would hear every device of the namespace.
             self.sock.bind((ifname, ETH_P_ALL))
+        await_queue(ifname, netns)
         self.ifname = ifname
         self.poll = select.poll()
         self.poll.register(self.sock, select.POLLIN)

@@ -3,44 +3,10 @@
  * The forwarding database's rules: learning, limits, ageing, what happens when it is full. Beside it: collisions and growth in
  * test_fdb_table.c, random operations against a model in test_fdb_model.c, threads in test_fdb_threads.c.
  */
-#include "fdb_check.h"
+#include "fdb_alone.h"
 
 #include <errno.h>
 #include <sys/mman.h>
-
-#define PORTS 64
-
-static unsigned grace_periods;
-
-static void quiesce(void *arg)
-{
-	(void)arg;
-	grace_periods++;
-}
-
-static struct fdb *make(uint32_t max)
-{
-	struct fdb *f = fdb_new(max, PORTS, quiesce, NULL);
-
-	assert_non_null(f);
-	return f;
-}
-
-static void done(struct fdb *f)
-{
-	fdb_check(f);
-	fdb_free(f);
-}
-
-/* Learn, growing as the control thread would. */
-static int learn_tended(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
-{
-	int r = fdb_learn(f, key, port, now_s);
-
-	if (fdb_wants_room(f))
-		fdb_tend(f, now_s, 0);
-	return r;
-}
 
 static uint32_t heard_s(const struct fdb *f, uint64_t key)
 {

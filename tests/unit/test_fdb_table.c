@@ -1,39 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The forwarding database's table: what shares buckets, what growth does, and walking over it. */
-#include "fdb_check.h"
+#include "fdb_alone.h"
 
 #include <errno.h>
-
-#define PORTS 64
-
-static void quiesce(void *arg)
-{
-	(void)arg;
-}
-
-static struct fdb *make(uint32_t max)
-{
-	struct fdb *f = fdb_new(max, PORTS, quiesce, NULL);
-
-	assert_non_null(f);
-	return f;
-}
-
-static void done(struct fdb *f)
-{
-	fdb_check(f);
-	fdb_free(f);
-}
-
-/* Learn, growing as the control thread would. */
-static int learn_tended(struct fdb *f, uint64_t key, uint16_t port, uint32_t now_s)
-{
-	int r = fdb_learn(f, key, port, now_s);
-
-	if (fdb_wants_room(f))
-		fdb_tend(f, now_s, 0);
-	return r;
-}
 
 /* --- collisions ------------------------------------------------------------------------------------------------------------- */
 

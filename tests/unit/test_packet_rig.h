@@ -39,6 +39,7 @@
 #include <sys/uio.h>
 
 #include "kind.h"
+#include "mbuf_chain.h"
 #include "packet/packet.h"
 #include "packet/packet_kind.h"
 #include "vnet.h"
@@ -131,8 +132,13 @@ static bool rig_there;
 static int peer = -1;
 static struct kind_port kp;
 
+/* The peer's netdev sends what it is given: see peer_send(). */
+static bool peer_ready;
+
+/* May change links. */
 static inline void sh(const char *command)
 {
+	peer_ready = false;
 	if (system(command) != 0)
 		fail_msg("%s", command);
 }
@@ -183,6 +189,7 @@ static inline void port_open(uint16_t mtu, uint16_t queues)
 	struct dp_error err;
 
 	memset(&kp, 0, sizeof(kp));
+	peer_ready = false;
 	if (packet_kind.open(&kp, &env, &conf, queues, &err))
 		fail_msg("%s", err.msg);
 }
@@ -342,14 +349,26 @@ static inline struct virtio_net_hdr open_request(const struct frame *f, uint8_t 
 
 /* --- the peer --------------------------------------------------------------------------------------------------------- */
 
+/*
+ * A netdev whose carrier has just come drops what is sent by it until the kernel's link watch has given it its queue, which takes as
+ * long as a work queue waits for a CPU. Queue and operational state change under one lock, which the question takes too.
+ */
+static inline void peer_await_queue(void)
+{
+	if (!peer_ready)
+		sh("while ip link show pk1 | grep LOWER_UP | grep -qv 'state UP'; do :; done");
+	peer_ready = true;
+}
+
 static inline void peer_send(const struct frame *f, const struct virtio_net_hdr *vh)
 {
 	struct virtio_net_hdr none = {0};
 	struct iovec iov[] = {{(void *)(vh ? vh : &none), sizeof(none)}, {(void *)f->b, f->len}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t sent;
 
-	ssize_t sent = sendmsg(peer, &msg, 0);
-
+	peer_await_queue();
+	sent = sendmsg(peer, &msg, 0);
 	if (sent < 0 && errno == ENETDOWN) /* left over from when it was */
 		sent = sendmsg(peer, &msg, 0);
 	if (sent != (ssize_t)(sizeof(none) + f->len))
@@ -455,24 +474,7 @@ static inline void expect_bytes(struct rte_mbuf *m, const uint8_t *bytes, uint32
 /* A frame to send, `room` bytes in each segment. */
 static inline struct rte_mbuf *mbuf_of(const struct frame *f, uint32_t room)
 {
-	struct rte_mbuf *m = NULL, *last = NULL;
-
-	for (uint32_t at = 0; at < f->len; at += room) {
-		struct rte_mbuf *s = rte_pktmbuf_alloc(pool);
-		uint32_t n = RTE_MIN(room, f->len - at);
-
-		assert_non_null(s);
-		memcpy(rte_pktmbuf_append(s, n), f->b + at, n);
-		if (m) {
-			last->next = s;
-			m->nb_segs++;
-			m->pkt_len += n;
-		} else {
-			m = s;
-		}
-		last = s;
-	}
-	return m;
+	return mbuf_chain(pool, f->b, f->len, room);
 }
 
 static inline uint16_t port_send(struct rte_mbuf *m)

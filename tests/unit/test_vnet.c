@@ -18,6 +18,7 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
+#include "mbuf_chain.h"
 #include "vnet.h"
 
 #define CSUM VIRTIO_NET_HDR_F_NEEDS_CSUM
@@ -132,27 +133,9 @@ static void tcp4(struct frame *f, unsigned tags, uint32_t n)
 	tcp(f, 0, n);
 }
 
-/* First segment filled first, as the kind delivers; `room` bytes in each. */
 static struct rte_mbuf *mbuf_of(const struct frame *f, uint32_t room)
 {
-	struct rte_mbuf *m = NULL, *last = NULL;
-
-	for (uint32_t at = 0; at < f->len || !m; at += room) {
-		struct rte_mbuf *s = rte_pktmbuf_alloc(pool);
-		uint32_t n = RTE_MIN(room, f->len - at);
-
-		assert_non_null(s);
-		memcpy(rte_pktmbuf_append(s, n), f->b + at, n);
-		if (m) {
-			last->next = s;
-			m->nb_segs++;
-			m->pkt_len += n;
-		} else {
-			m = s;
-		}
-		last = s;
-	}
-	return m;
+	return mbuf_chain(pool, f->b, f->len, room);
 }
 
 static void bytes_of(const struct rte_mbuf *m, struct frame *f)
