@@ -10,7 +10,8 @@
  *   check.c   is a configuration good?                veth.c     a container's pair of netdevs
  *   port.c    from a configuration to the maps        shape.c    HTB classes
  *   maps.c    the maps, as memory and as tables       tc.c       programs to netdevs
- *   state.c   counters, FDB, walks                    trunk.c    the trunk netdev
+ *   state.c   counters, FDB, walks                    backend.c  the trunk netdev: which, and how (backend.h)
+ *   trunk.c   ... as a veth pair
  *   events.c  links that change, ageing               announce.c gratuitous ARP
  *   probe.c   what the kernel offers                  error.c    messages
  *

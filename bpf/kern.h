@@ -198,15 +198,28 @@ struct kern_trunk_conf {
 	bool down;
 };
 
+/* By which the trunk leads to the switch: rows of backend.h, where it is said what each is. */
+enum kern_trunk_by { KERN_TRUNK_VETH, KERN_TRUNK_VETH_XDP, KERN_TRUNK_BY_N, KERN_TRUNK_AUTO = KERN_TRUNK_BY_N };
+
+/* A trunk netdev that is there. */
+struct kern_trunk_netdev {
+	const char *by;	     /* the backend's name, as `sluiced --trunk` has it */
+	const char *carrier; /* what the switch opens it with: a row of its kind "trunk" (dp_port_conf.carrier) */
+	char far[16];	     /* netdev that the switch opens */
+	char why[192];	     /* why this backend, for people: asked for, or what the better ones lack */
+};
+
 /*
- * Make the trunk netdev, a veth pair NAME <-> NAME-dp of which the switch opens the second, or find it as it is: addresses and routes on NAME are
- * an operator's, and stay. It stays until kern_cleanup(). `peer` (16 bytes) gets the other end's name. -EEXIST: NAME is another's.
+ * Make the trunk netdev NAME for a backend, or find it as it is: addresses and routes on NAME are an operator's, and stay. It stays until
+ * kern_cleanup(). KERN_TRUNK_AUTO takes the best that the kernel offers; a netdev that is there already decides, of those that fit it.
+ * `mtu` is a new netdev's; 0: 1500.
  *
- * `offload`: may frames reach the switch with checksums and segmentation still to do? Only who takes them with their virtio-net headers can
- * say yes (kind af-packet does; af-xdp, tap and DPDK's af_packet do not). Otherwise the kernel finishes them on the way, on NAME alone: containers
- * keep their offloads in any case. What it is worth, af-packet, one TCP connection from a container to a virtual port: 3.7 Gbit/s with, 0.85 without.
+ * -EEXIST: NAME is another's, or was made for a backend that the one asked for cannot take over. -ENOTSUP: the kernel lacks what the backend needs.
  */
-int kern_trunk_netdev(struct kern *engine, const char *name, uint16_t mtu, bool offload, char *peer, struct kern_error *err);
+int kern_trunk_netdev(struct kern *engine, const char *name, enum kern_trunk_by by, uint16_t mtu, struct kern_trunk_netdev *out,
+		      struct kern_error *err);
+/* The backend's name; NULL past the last. */
+const char *kern_trunk_by_name(unsigned by);
 
 enum kern_op_type {
 	KERN_TRUNK_SET,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The trunk netdev: a veth pair whose near end is the host's, and whose far end the switch opens. */
-#include "inside.h"
+/* A trunk netdev that is a veth pair: its near end is the host's, its far end the switch opens. */
+#include "backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,8 +12,6 @@
 #include <linux/sockios.h>
 #include <linux/veth.h>
 #include <sys/ioctl.h>
-
-#define TRUNK_ALIAS "/trunk" /* no port's name has a slash */
 
 /* Without checksum offload the kernel keeps no segmentation either: it finishes frames before they cross. With it, they come in this order. */
 static int set_offloads(const char *ifname, bool on)
@@ -59,51 +57,42 @@ static int create(struct kern *e, const char *name, const char *peer_name, uint1
 	return nl_talk(nl);
 }
 
-/* Its maker was killed before he could name it: nobody else makes a pair of these names. */
-static bool is_half_made(const struct veth_link *link, const char *peer_name)
+static void far_name(const char *name, char *far)
 {
-	return link->peer && link->peer_nsid < 0 && link->peer == if_nametoindex(peer_name);
+	snprintf(far, 16, "%.12s-dp", name);
 }
 
-int kern_trunk_netdev(struct kern *e, const char *name, uint16_t mtu, bool offload, char *peer, struct kern_error *err)
+static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu)
 {
-	char peer_name[16], alias[128];
-	struct veth_link link;
-	uint32_t ifindex;
-	bool made = false;
+	char far[16];
 	int r;
 
-	if (err)
-		memset(err, 0, sizeof(*err));
-	if (strlen(name) < 1 || strlen(name) > 12)
-		return kern_fail(err, -EINVAL, "invalid", "trunk_name", "1-12 characters", "trunk netdev name %s", name);
-	snprintf(peer_name, sizeof(peer_name), "%s-dp", name);
-	port_alias(e, TRUNK_ALIAS, alias);
-	ifindex = if_nametoindex(name);
-	if (!ifindex) {
-		r = create(e, name, peer_name, mtu ? mtu : KERN_MTU_DEFAULT);
-		if (r < 0)
-			return kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
-		made = true;
-		ifindex = if_nametoindex(name);
-		tc_silence(peer_name);
-	}
-	r = veth_link(e, ifindex, &link);
-	if (r < 0)
-		goto unmake;
-	if (!link.alias[0] && is_half_made(&link, peer_name))
-		r = veth_set_alias(&e->nl, ifindex, alias);
-	else if (strcmp(link.alias, alias) != 0)
-		return kern_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev", name);
-	if (r < 0 || (r = set_offloads(name, offload)) < 0 || (r = veth_set_up(&e->nl, ifindex, true)) < 0 ||
-	    (r = veth_set_up(&e->nl, link.peer, true)) < 0)
-		goto unmake;
-	if (peer && !if_indextoname(link.peer, peer))
-		snprintf(peer, 16, "%s", peer_name);
-	return 0;
-
-unmake:
-	if (made)
-		veth_unmake(e, ifindex);
-	return kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
+	far_name(name, far);
+	r = create(e, name, far, mtu);
+	if (r == 0)
+		tc_silence(far);
+	return r;
 }
+
+/* Nobody else makes a pair of these names. */
+static bool is_half_made(const struct veth_link *link)
+{
+	char far[16];
+
+	far_name(link->ifname, far);
+	return link->peer && link->peer_nsid < 0 && link->peer == if_nametoindex(far);
+}
+
+static int settle(struct kern *e, const struct veth_link *link, bool offload, char *far)
+{
+	int r;
+
+	if ((r = set_offloads(link->ifname, offload)) < 0 || (r = veth_set_up(&e->nl, link->ifindex, true)) < 0 ||
+	    (r = veth_set_up(&e->nl, link->peer, true)) < 0)
+		return r;
+	if (!if_indextoname(link->peer, far))
+		far_name(link->ifname, far);
+	return 0;
+}
+
+const struct trunk_family trunk_pair = {"veth", "a veth pair", make, is_half_made, settle};

@@ -143,6 +143,11 @@ struct dp_limit {
 struct dp_port_conf {
 	char name[DP_NAME_MAX];
 	char kind[16];
+	/*
+	 * trunk: what carries it, a name of kind.h's trunk rows. The owner's to say, who made the netdev; fixed once the port exists. "": the node
+	 * has no trunk now, and a port of this kind lacks its device.
+	 */
+	char carrier[16];
 
 	/* Attributes of kinds; a kind refuses those that are not its own. Fixed once the port exists. */
 	char path[108];	   /* memif, vhost-user: socket path */

@@ -480,6 +480,8 @@ static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const s
 }
 
 const struct port_kind ethdev_af_xdp = {.name = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};
+const struct port_kind ethdev_xdp_trunk = {
+	.name = "trunk", .carrier = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};
 
 /* --- tap --------------------------------------------------------------------------------------------------------------------- */
 

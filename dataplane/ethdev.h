@@ -29,5 +29,7 @@
 #include "kind.h"
 
 extern const struct port_kind ethdev_af_xdp, ethdev_tap, ethdev_nic;
+/* The node's trunk: af-xdp on the switch's end of its veth pair. */
+extern const struct port_kind ethdev_xdp_trunk;
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 
 #include "dp.h"
@@ -7,17 +8,36 @@
 #include "packet/packet_kind.h"
 #include "vhost/vhost_kind.h"
 
+#define TRUNK "trunk"
+
+/* A trunk that was configured under a daemon that had one: it waits for its device. */
+static int no_trunk_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+			 struct dp_error *err)
+{
+	return dp_fail(err, -ENODEV, "no-such-device", "kind", "`sluicectl node show` says why",
+		       "port %s: the node has no such trunk", conf->name);
+}
+
+static const struct port_kind no_trunk = {.name = TRUNK, .carrier = "", .open = no_trunk_open};
+
 static const struct port_kind *const rows[] = {
-	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind, &packet_trunk_kind,
+	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind, &no_trunk,
 };
+
+/* Kind "trunk", by carrier. */
+static const struct port_kind *const trunks[] = {&no_trunk, &packet_trunk, &ethdev_xdp_trunk};
 
 const struct port_kind *kind_at(unsigned i)
 {
 	return i < RTE_DIM(rows) ? rows[i] : NULL;
 }
 
-const struct port_kind *kind_find(const char *name)
+const struct port_kind *kind_find(const char *name, const char *carrier)
 {
+	for (unsigned i = 0; i < RTE_DIM(trunks) && !strcmp(name, TRUNK); i++) {
+		if (!strcmp(trunks[i]->carrier, carrier))
+			return trunks[i];
+	}
 	for (unsigned i = 0; i < RTE_DIM(rows); i++) {
 		if (!strcmp(rows[i]->name, name))
 			return rows[i];

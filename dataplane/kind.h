@@ -11,6 +11,7 @@
  *   |   (burst)   | -----> | af-packet  packet/          | ==== a netdev of this namespace, vnet header
  *   +-------------+   tx   | af-xdp tap nic  ethdev.c    | ==== a DPDK poll mode driver
  *                          | vhost-user vhost/ (to come) | ==== a guest
+ *                          | trunk      one of the above | ==== containers, the host's own stack
  *                          +-----------------------------+
  *
  * The switch sees every kind through two function pointers with the signature of a DPDK driver's own burst functions
@@ -118,7 +119,8 @@ struct kind_env {
 
 struct port_kind {
 	const char *name;
-	bool poll_link; /* changes of the link are not announced by kind_changed(): it is asked for once a second */
+	const char *carrier; /* of a trunk row: dp_port_conf.carrier */
+	bool poll_link;	     /* changes of the link are not announced by kind_changed(): it is asked for once a second */
 	/*
 	 * Check the attributes that belong to this kind, with no side effect. Control thread.
 	 * 0, or -errno with *err filled (attr, message, hint).
@@ -147,9 +149,12 @@ struct port_kind {
 	void (*peer)(struct kind_port *kp, struct dp_port_peer *out);
 };
 
-/* The row of that name, or NULL. A row whose open is NULL is a kind that this build does not have yet. */
-const struct port_kind *kind_find(const char *name);
-/* Rows in order, NULL past the last. */
+/*
+ * The row of that kind, or NULL. A row whose open is NULL is a kind that this build does not have yet. Kind "trunk" has a row for each way in which a
+ * trunk's netdev is reached (bpf/backend.h is the other half of each), of which the configuration's carrier names one.
+ */
+const struct port_kind *kind_find(const char *name, const char *carrier);
+/* Rows in order, NULL past the last. All trunk rows are one. */
 const struct port_kind *kind_at(unsigned i);
 
 /*

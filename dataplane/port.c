@@ -87,7 +87,7 @@ static int check_kind_attributes(const struct dp_port_conf *c, struct dp_error *
 
 int port_conf_check(struct dp_port_conf *c, struct dp_error *err)
 {
-	const struct port_kind *kind = kind_find(c->kind);
+	const struct port_kind *kind = kind_find(c->kind, c->carrier);
 	int r;
 
 	if (!kind)
@@ -119,7 +119,7 @@ int port_conf_check_change(const struct dp_port_conf *o, const struct dp_port_co
 		bool differs;
 		const char *attr;
 	} fixed[] = {
-		{strcmp(o->kind, n->kind) != 0, "kind"},
+		{strcmp(o->kind, n->kind) != 0 || strcmp(o->carrier, n->carrier) != 0, "kind"},
 		{strcmp(o->path, n->path) != 0, "path"},
 		{strcmp(o->ifname, n->ifname) != 0, "ifname"},
 		{strcmp(o->devargs, n->devargs) != 0, "devargs"},
@@ -281,7 +281,7 @@ struct port *port_new(struct dp *dp, const struct dp_port_conf *conf, struct dp_
 	p->idx = idx;
 	p->gen = ++last_gen;
 	p->dp = dp;
-	p->kind = kind_find(conf->kind);
+	p->kind = kind_find(conf->kind, conf->carrier);
 	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
 		p->fds[q] = -1;
 	snprintf(p->name, sizeof(p->name), "%s", conf->name);

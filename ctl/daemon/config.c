@@ -8,6 +8,7 @@
 #include <sys/sysinfo.h>
 
 #include "config.h"
+#include "kern.h"
 #include "schema/schema.h"
 
 #define AT(m)	    .offset = offsetof(struct config, m), .size = sizeof(((struct config *)0)->m)
@@ -18,8 +19,11 @@ static const struct schema_choice memories[] = {
 	{"auto", DP_MEMORY_AUTO}, {"huge", DP_MEMORY_HUGE}, {"plain", DP_MEMORY_PLAIN}, {NULL, 0}};
 static const struct schema_choice polls[] = {{"adaptive", DP_POLL_ADAPTIVE}, {"busy", DP_POLL_BUSY}, {NULL, 0}};
 /* Only the mechanisms that this build has: to take another and not to use it would mislead. */
-static const struct schema_choice trunks[] = {
-	{"auto", CONFIG_TRUNK_AUTO}, {"none", CONFIG_TRUNK_NONE}, {"veth", CONFIG_TRUNK_VETH}, {NULL, 0}};
+static const struct schema_choice trunks[] = {{"auto", CONFIG_TRUNK_AUTO},
+					      {"none", CONFIG_TRUNK_NONE},
+					      {"veth", CONFIG_TRUNK_BY + KERN_TRUNK_VETH},
+					      {"veth-xdp", CONFIG_TRUNK_BY + KERN_TRUNK_VETH_XDP},
+					      {NULL, 0}};
 
 struct option {
 	struct schema_attr attr;
@@ -70,8 +74,8 @@ static const struct option options[] = {
 	 "/sys/fs/cgroup",
 	 "no thin containers in this build"},
 	{{"trunk", SCHEMA_ENUM, AT(trunk), .choices = trunks,
-	  .doc = "how the kernel side is attached; none: no containers (kind=veth)"},
-	 "auto|veth|none",
+	  .doc = "how the kernel side is attached; auto: the best that there is; none: no containers (kind=veth)"},
+	 "auto|veth|veth-xdp|none",
 	 "auto",
 	 NULL},
 	{{"trunk-name", SCHEMA_STRING, AT(trunk_name), .doc = "netdev of the trunk"}, "NAME", "slc0", NULL},

@@ -26,7 +26,8 @@
 
 enum config_action { CONFIG_RUN, CONFIG_CHECK, CONFIG_CLEANUP, CONFIG_HELP, CONFIG_VERSION };
 
-enum config_trunk { CONFIG_TRUNK_AUTO, CONFIG_TRUNK_NONE, CONFIG_TRUNK_VETH };
+/* CONFIG_TRUNK_BY + n: bpf/kern.h's enum kern_trunk_by. */
+enum config_trunk { CONFIG_TRUNK_AUTO, CONFIG_TRUNK_NONE, CONFIG_TRUNK_BY };
 
 struct config {
 	enum config_action action;

@@ -17,6 +17,7 @@
 
 #include "dataplane.h"
 #include "engine.h"
+#include "kern.h"
 #include "notify.h"
 #include "store.h"
 
@@ -30,8 +31,9 @@ struct ctl_note {
 
 struct ctl {
 	struct dp *dp;
-	struct kern *kern; /* the kernel engine; NULL: this node has none */
-	const char *trunk; /* name of the trunk's port; NULL: none */
+	struct kern *kern;		       /* the kernel engine; NULL: this node has none */
+	const char *trunk;		       /* name of the trunk's port; NULL: none */
+	struct kern_trunk_netdev trunk_netdev; /* that it is on, if there is one */
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;

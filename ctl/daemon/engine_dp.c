@@ -2,7 +2,7 @@
 
 /*
  * The DPDK switch as an engine. Its structs are the first members of the objects' (schema/objects.h), so an operation is handed over as a
- * pointer and not translated.
+ * pointer and not translated; but for the trunk's, which is told on what netdev it is (kernel.h).
  */
 
 #include <errno.h>
@@ -28,6 +28,8 @@ struct prepared {
 	size_t *index;		/* of each in the caller's list */
 	struct dp_mac *macs;	/* what those about addresses point to */
 	struct dp_error *lacks; /* one for each of the caller's */
+	struct dp_port_conf *trunks;
+	size_t n_trunks;
 	size_t n;
 	struct dp_change *change;
 };
@@ -57,17 +59,21 @@ static const void *conf_of(const struct engine_op *op)
 	return op->kind == ENGINE_DEL ? op->before : op->conf;
 }
 
-static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
+static void add_op(const struct ctl *ctl, struct prepared *p, const struct engine_op *op, size_t index)
 {
 	struct dp_op *to = &p->ops[p->n];
 	const void *conf = conf_of(op);
 
 	to->type = rows[row_of(op->type)].op[op->kind];
 	to->lack = op->kind == ENGINE_ADD ? &p->lacks[index] : NULL;
-	if (op->type == &schema_vlan)
+	if (op->type == &schema_vlan) {
 		to->vlan = conf;
-	else
+	} else if (kernel_is_trunk(conf)) {
+		to->port = &p->trunks[p->n_trunks];
+		kernel_trunk_conf(ctl, conf, &p->trunks[p->n_trunks++]);
+	} else {
 		to->port = conf;
+	}
 	p->index[p->n++] = index;
 }
 
@@ -131,7 +137,17 @@ static void prepared_free(struct prepared *p)
 	free(p->index);
 	free(p->macs);
 	free(p->lacks);
+	free(p->trunks);
 	free(p);
+}
+
+static size_t count_trunks(const struct engine_op *ops, size_t n)
+{
+	size_t trunks = 0;
+
+	for (size_t i = 0; i < n; i++)
+		trunks += ops[i].type == &schema_port && kernel_is_trunk(conf_of(&ops[i]));
+	return trunks;
 }
 
 /* The port that containers are behind: it is there, or these operations make it. NULL: nowhere to bind their addresses to. */
@@ -159,14 +175,15 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 	p->index = calloc(room + 1, sizeof(p->index[0]));
 	p->macs = calloc(room + 1, sizeof(p->macs[0]));
 	p->lacks = calloc(n + 1, sizeof(p->lacks[0]));
-	if (!p->ops || !p->index || !p->macs || !p->lacks) {
+	p->trunks = calloc(count_trunks(ops, n) + 1, sizeof(p->trunks[0]));
+	if (!p->ops || !p->index || !p->macs || !p->lacks || !p->trunks) {
 		prepared_free(p);
 		return NULL;
 	}
 	/* Addresses last: the port that they are behind may be made here. */
 	for (size_t i = 0; i < n; i++)
 		if (!is_veth(ops[i].type, conf_of(&ops[i])))
-			add_op(p, &ops[i], i);
+			add_op(ctl, p, &ops[i], i);
 	for (size_t i = 0; i < n; i++) {
 		if (!is_veth(ops[i].type, conf_of(&ops[i])))
 			continue;

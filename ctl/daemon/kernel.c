@@ -19,9 +19,19 @@ bool kernel_is_veth(const struct port_conf *conf)
 	return conf && is_veth(conf);
 }
 
-static bool is_trunk(const struct port_conf *conf)
+bool kernel_is_trunk(const struct port_conf *conf)
 {
 	return conf && !strcmp(conf->dp.kind, "trunk");
+}
+
+void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, struct dp_port_conf *out)
+{
+	const struct kern_trunk_netdev *netdev = &ctl->trunk_netdev;
+	bool ours = ctl->trunk && !strcmp(conf->dp.name, ctl->trunk);
+
+	*out = conf->dp;
+	snprintf(out->carrier, sizeof(out->carrier), "%s", ours ? netdev->carrier : "");
+	snprintf(out->ifname, sizeof(out->ifname), "%s", ours ? netdev->far : "");
 }
 
 /* Those that have attributes of a container, too: to be told that they must not. */
@@ -31,7 +41,8 @@ static bool carries(const struct schema_object *type, const void *conf)
 
 	if (type == &schema_vlan)
 		return true;
-	return type == &schema_port && (is_veth(port) || is_trunk(port) || port->netns[0] || port->n_addrs || port->n_gateways);
+	return type == &schema_port &&
+	       (is_veth(port) || kernel_is_trunk(port) || port->netns[0] || port->n_addrs || port->n_gateways);
 }
 
 /* --- translation ------------------------------------------------------------------------------------------------------------- */
@@ -214,7 +225,7 @@ static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
 	if (op->type == &schema_vlan) {
 		vlan_of(&c->vlan, &((const struct vlan_conf *)conf)->dp);
 		*to = (struct kern_op){.type = op->kind == ENGINE_DEL ? KERN_VLAN_DEL : KERN_VLAN_SET, .vlan = &c->vlan};
-	} else if (is_trunk(conf)) {
+	} else if (kernel_is_trunk(conf)) {
 		trunk_of(&c->trunk, conf);
 		if (op->kind == ENGINE_DEL)
 			c->trunk.ifname[0] = '\0';
@@ -274,7 +285,7 @@ static int check_all(const struct ctl *ctl, const struct engine_op *ops, size_t 
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < n; i++) {
-		if (ops[i].type != &schema_port || ops[i].kind == ENGINE_DEL || is_trunk(ops[i].conf))
+		if (ops[i].type != &schema_port || ops[i].kind == ENGINE_DEL || kernel_is_trunk(ops[i].conf))
 			continue;
 		ret = check_attributes(ops[i].conf, i, err);
 		if (ret == 0 && !ctl->kern)

@@ -7,7 +7,8 @@
  *
  *      object                 dataplane                                  kernel (bpf/kern.h)
  *      vlan 100               VLAN 100                                   VLAN 100
- *      port slc0 kind=trunk   a port on the pair's far end               the pair's near end: the trunk
+ *      port slc0 kind=trunk   a port on the netdev that leads to it,     the netdev slc0: the trunk
+ *                             by what the backend says (bpf/backend.h)
  *      port web1 kind=veth    its addresses, bound behind the trunk      pair, programs, limits
  *
  * One table: an address of a container's is told to both engines from the one object, in the one transaction.
@@ -23,8 +24,6 @@
 #include "kern.h"
 #include "schema/objects.h"
 #include "ctl.h"
-
-#define KERNEL_TRUNK_FAR "-dp" /* the switch's end of the trunk's pair is called so behind the trunk's name */
 
 struct config;
 
@@ -45,6 +44,10 @@ extern const struct engine_type kernel_engine;
 
 /* A port that the kernel carries; NULL conf: none. */
 bool kernel_is_veth(const struct port_conf *conf);
+/* A port of kind trunk; NULL conf: none. */
+bool kernel_is_trunk(const struct port_conf *conf);
+/* Its configuration as the switch wants it: on which netdev, and how that is reached, is not the object's to say but this daemon's. */
+void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, struct dp_port_conf *out);
 
 /* `state` of a port, as get shows it; NULL when out of memory or there is no such port. */
 json_t *kernel_port_state(struct ctl *ctl, const char *name);

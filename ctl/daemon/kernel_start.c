@@ -39,11 +39,16 @@ static void open_trunk(struct ctl *ctl, const struct config *c)
 {
 	struct kern_error bad = {0};
 
-	if (kern_trunk_netdev(ctl->kern, c->trunk_name, KERN_MTU_DEFAULT, true, NULL, &bad) < 0) {
-		lacking(ctl, "trunk", bad.msg);
+	unsigned by = c->trunk >= CONFIG_TRUNK_BY ? c->trunk - CONFIG_TRUNK_BY : KERN_TRUNK_AUTO;
+	char text[sizeof(bad.msg) + sizeof(bad.hint) + 2];
+
+	if (kern_trunk_netdev(ctl->kern, c->trunk_name, by, KERN_MTU_DEFAULT, &ctl->trunk_netdev, &bad) < 0) {
+		snprintf(text, sizeof(text), "%s%s%s", bad.msg, bad.hint[0] ? "; " : "", bad.hint);
+		lacking(ctl, "trunk", text);
 		return;
 	}
 	ctl->trunk = c->trunk_name;
+	log_printf(LOG_INFO, "trunk %s: %s (%s)", ctl->trunk, ctl->trunk_netdev.by, ctl->trunk_netdev.why);
 }
 
 void kernel_open(struct ctl *ctl, const struct config *c)
@@ -106,7 +111,6 @@ static struct port_conf *trunk_conf(const char *name)
 	schema_defaults(&schema_port, conf);
 	schema_set_name(&schema_port, conf, name, NULL);
 	snprintf(conf->dp.kind, sizeof(conf->dp.kind), "trunk");
-	snprintf(conf->dp.ifname, sizeof(conf->dp.ifname), "%.12s" KERNEL_TRUNK_FAR, name);
 	schema_port.settle(conf);
 	return conf;
 }

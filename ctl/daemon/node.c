@@ -93,17 +93,26 @@ static json_t *state_file(const struct ctl *ctl)
 	return json_pack("{s:s, s:s?}", "path", state_path(ctl->state), "aside", state_aside(ctl->state));
 }
 
+/* How the switch reaches the kernel engine and the host, and why so. */
+static json_t *trunk(const struct ctl *ctl)
+{
+	if (!ctl->trunk)
+		return json_null();
+	return json_pack("{s:s, s:s, s:s}", "name", ctl->trunk, "by", ctl->trunk_netdev.by, "why", ctl->trunk_netdev.why);
+}
+
 json_t *node_state(struct ctl *ctl)
 {
 	struct dp_node_info info = {0};
 	uint64_t uptime_s = (ctl_now_us() - ctl->started_us) / 1000000;
 
 	dp_node_info(ctl->dp, &info);
-	return json_pack("{s:s, s:s, s:i, s:s, s:i, s:I, s:o, s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:i, s:s, s:i, s:I, s:o, s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:I, s:o, s:o, s:o, s:o}",
 			 "version", SLUICE_VERSION, "dpdk", info.dpdk_version ? info.dpdk_version : "", "api_major",
 			 SCHEMA_API_MAJOR, "boot_id", ctl->boot_id, "pid", (int)getpid(), "uptime_s", (json_int_t)uptime_s,
 			 "memory", memory(&info), "poll", info.poll ? info.poll : "", "workers", workers(ctl), "fdb", "used",
 			 (json_int_t)info.fdb_used, "max", (json_int_t)info.fdb_max, "ports", "used", (json_int_t)info.ports, "max",
 			 (json_int_t)info.max_ports, "vlans", (json_int_t)table_count(&ctl->store.objects, &schema_vlan), "pending",
-			 (json_int_t)ctl->store.n_pending, "state_file", state_file(ctl), "kinds", kinds(ctl), "notes", notes(ctl));
+			 (json_int_t)ctl->store.n_pending, "state_file", state_file(ctl), "trunk", trunk(ctl), "kinds", kinds(ctl),
+			 "notes", notes(ctl));
 }

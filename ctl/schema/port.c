@@ -161,6 +161,8 @@ static void uses(const void *conf, void (*tell)(void *arg, const struct schema_u
 	}
 	if (!strcmp(c->kind, "veth"))
 		takes(&t, "ifname", "ifname %s in namespace %.107s", c->ifname, ((const struct port_conf *)conf)->netns);
+	else if (!strcmp(c->kind, "trunk"))
+		takes(&t, "ifname", "ifname %.12s-dp", c->name); /* the switch's end, if it is a pair */
 	else if (c->ifname[0])
 		takes(&t, "ifname", "ifname %s", c->ifname);
 	if (c->devargs[0])

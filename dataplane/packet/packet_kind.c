@@ -288,12 +288,12 @@ void packet_port_tend(struct packet_port *port)
 	port->stuck++;
 }
 
-#define PACKET_KIND(n)                                                                                                         \
-	{                                                                                                                      \
-		.name = n, .validate = packet_validate, .open = packet_open, .close = packet_close, .link_up = packet_link_up, \
-		.set_mtu = packet_set_mtu, .rx_fd = packet_rx_fd, .rx_arm = packet_rx_arm, .rx_disarm = packet_rx_disarm,      \
-		.lost = packet_lost,                                                                                           \
+#define PACKET_KIND(...)                                                                                                         \
+	{                                                                                                                        \
+		__VA_ARGS__, .validate = packet_validate, .open = packet_open, .close = packet_close, .link_up = packet_link_up, \
+			     .set_mtu = packet_set_mtu, .rx_fd = packet_rx_fd, .rx_arm = packet_rx_arm,                          \
+			     .rx_disarm = packet_rx_disarm, .lost = packet_lost,                                                 \
 	}
 
-const struct port_kind packet_kind = PACKET_KIND("af-packet");
-const struct port_kind packet_trunk_kind = PACKET_KIND("trunk");
+const struct port_kind packet_kind = PACKET_KIND(.name = "af-packet");
+const struct port_kind packet_trunk = PACKET_KIND(.name = "trunk", .carrier = "af-packet");

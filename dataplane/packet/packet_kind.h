@@ -87,6 +87,6 @@
 
 extern const struct port_kind packet_kind;
 /* The node's trunk: the same, on the switch's end of the pair that leads to the kernel engine and the host. */
-extern const struct port_kind packet_trunk_kind;
+extern const struct port_kind packet_trunk;
 
 #endif

@@ -115,9 +115,9 @@ class Engine:
             self.call(line)
         return int(self.call("end")[-1].split()[1]) / 1e6
 
-    def trunk(self, vlan=0, name="slc0", offload=0, **attrs):
-        """Make the trunk and return a Wire on its far end."""
-        peer = self.call(f"trunk make {name} {self._words({'mtu': attrs.get('mtu'), 'offload': offload})}")[0].split()[1]
+    def trunk(self, vlan=0, name="slc0", by="veth-xdp", **attrs):
+        """Make the trunk and return a Wire on its far end. A wire knows no offload requests: by default the kernel finishes frames."""
+        peer = self.call(f"trunk make {name} {self._words({'mtu': attrs.get('mtu'), 'by': by})}")[0].split()[1]
         self.call(f"trunk set {name} {self._words({'vlan': vlan, **attrs})}")
         return Wire(peer)
 

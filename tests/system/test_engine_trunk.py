@@ -157,11 +157,11 @@ def test_tcp_to_the_host_and_to_the_network(t):
     assert longest <= 1518, longest
 
 
-def meet_the_switch(t, offload):
+def meet_the_switch(t, by):
     # The switch's worker, the kernel's softirqs and both ends of TCP share what the machine has left.
     own_the_cpu()
     e = Engine(t)
-    e.trunk(vlan=10, offload=offload).close()
+    e.trunk(vlan=10, by=by).close()
     run("ip", "addr", "add", "10.0.0.100/24", "dev", "slc0")
     node = t.node()
     vm, other = t.endpoint("vm", addr=["10.0.0.50/24"]), t.endpoint("other", addr=["10.0.0.51/24"])
@@ -185,12 +185,12 @@ def meet_the_switch(t, offload):
 
 def test_containers_meet_the_switch(t):
     """Engine and DPDK switch, joined by the trunk: one VLAN is one VLAN, for pings, full-size frames and TCP; another is another."""
-    meet_the_switch(t, 0)
+    meet_the_switch(t, "veth-xdp")
 
 
 def test_containers_meet_the_switch_with_offloads(t):
     """The same when checksums and segmentation cross the trunk as requests."""
-    meet_the_switch(t, 1)
+    meet_the_switch(t, "veth")
 
 
 def test_a_trunk_that_is_half_made_is_finished_and_anothers_is_refused(t):

@@ -8,7 +8,7 @@
  *   port add|set NAME key=value ...       netns ifname mac addr gateway vlan mode trunks cvlans qinq ips static mtu isolated down mac-limit
  *                                         in-bps in-pps out-bps out-pps burst; lists are joined with ","
  *   port del NAME                vlan set ID storm= mac-limit= aging=          vlan del ID
- *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=] [offload=1]
+ *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=] [by=veth|veth-xdp|...]
  *   begin ... end                 the changes between are one transaction; its time in us is told
  *   state NAME   stats NAME   fdb   ports   probe   events (what happened since)
  */
@@ -199,7 +199,15 @@ static bool vlan_key(struct kern_vlan_conf *c, const char *key, const char *v)
 	return true;
 }
 
-static bool trunk_offload;
+static enum kern_trunk_by trunk_by;
+
+static enum kern_trunk_by by_name(const char *name)
+{
+	for (unsigned i = 0; kern_trunk_by_name(i); i++)
+		if (!strcmp(kern_trunk_by_name(i), name))
+			return i;
+	return KERN_TRUNK_AUTO;
+}
 
 static bool trunk_key(struct kern_trunk_conf *c, const char *key, const char *v)
 {
@@ -209,8 +217,8 @@ static bool trunk_key(struct kern_trunk_conf *c, const char *key, const char *v)
 		c->mtu = atoi(v);
 	else if (strcmp(key, "down") == 0)
 		c->down = atoi(v);
-	else if (strcmp(key, "offload") == 0)
-		trunk_offload = atoi(v);
+	else if (strcmp(key, "by") == 0)
+		trunk_by = by_name(v);
 	else
 		return false;
 	return true;
@@ -308,21 +316,21 @@ static void trunk_command(const char *verb, const char *name, char **save)
 {
 	struct kern_trunk_conf *c = calloc(1, sizeof(*c));
 	struct kern_error err;
-	char peer[16];
+	struct kern_trunk_netdev made;
 	int r;
 
 	if (!c)
 		exit(1);
 	snprintf(c->ifname, sizeof(c->ifname), "%s", strcmp(name, "-") == 0 ? "" : name);
-	trunk_offload = false;
+	trunk_by = KERN_TRUNK_AUTO;
 	PARSE(c, trunk_key, save)
 	if (strcmp(verb, "make") != 0) {
 		change(KERN_TRUNK_SET, c);
 		return;
 	}
-	r = kern_trunk_netdev(engine, name, c->mtu, trunk_offload, peer, &err);
+	r = kern_trunk_netdev(engine, name, trunk_by, c->mtu, &made, &err);
 	if (r == 0)
-		printf("peer %s\n", peer);
+		printf("peer %s\nby %s\nwhy %s\n", made.far, made.by, made.why);
 	told(r, &err);
 	free(c);
 }
