@@ -8,6 +8,7 @@
  *                    host's stack, containers                     the switch (dp_port_conf.carrier)
  *      veth          slc0 ==== veth pair ==== slc0-dp ----------- af-packet: our packet sockets, requests for offloads cross
  *      veth-xdp      slc0 ==== the same ===== slc0-dp ----------- af-xdp: DPDK's XDP sockets; none cross, offloads are off on slc0
+ *      tap           slc0, a tap -------------------------------- tap: our reader of /dev/net/tun, requests cross
  *
  * A netdev is of a family (trunk_family): what it is made as. Backends of one family take each other's over, with the addresses and routes on it;
  * to go from one family to another is the operator's decision (`sluiced --cleanup` first), for it costs him those. The netdev itself
@@ -43,7 +44,10 @@ struct trunk_backend {
 	const char *(*lacks)(char *why, size_t size);
 };
 
-extern const struct trunk_family trunk_pair;
+extern const struct trunk_family trunk_pair, trunk_tun;
+
+/* The `lacks` of backends on a tap. */
+const char *tun_lacks(char *why, size_t size);
 
 /* What drives the netdev ("veth", "tun"), or "". `driver`: 32 bytes. */
 void trunk_driver(const char *ifname, char *driver);

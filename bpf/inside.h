@@ -11,7 +11,7 @@
  *   port.c    from a configuration to the maps        shape.c    HTB classes
  *   maps.c    the maps, as memory and as tables       tc.c       programs to netdevs
  *   state.c   counters, FDB, walks                    backend.c  the trunk netdev: which, and how (backend.h)
- *   trunk.c   ... as a veth pair
+ *   trunk.c   ... as a veth pair                      tun.c      ... as a tap
  *   events.c  links that change, ageing               announce.c gratuitous ARP
  *   probe.c   what the kernel offers                  error.c    messages
  *

@@ -44,7 +44,6 @@ struct ethdev {
 	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
 	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
 	struct xsk_queue xq[KIND_MAX_QUEUES];
-	char netdev[IFNAMSIZ]; /* tap: the netdev whose MTU is set directly */
 };
 
 /* --- finding what the driver made ------------------------------------------------------------------------------------- */
@@ -63,8 +62,8 @@ static int probe(struct ethdev *e, const char *devargs, struct dp_error *err)
 		used++;
 	}
 	if (used == RTE_MAX_ETHPORTS)
-		return dp_fail(err, -ENOSPC, "too-many", "kind", "af-packet and memif ports do not count against it",
-			       "this build of DPDK carries %d devices (af-xdp, tap and nic ports together)", RTE_MAX_ETHPORTS);
+		return dp_fail(err, -ENOSPC, "too-many", "kind", "ports of other kinds do not count against it",
+			       "this build of DPDK carries %d devices (af-xdp and nic ports together)", RTE_MAX_ETHPORTS);
 	r = rte_dev_probe(devargs);
 	if (r < 0)
 		return dp_fail(err, r, "no-such-device", "devargs", "the lines logged by dpdk say why", "%s: %s", devargs,
@@ -84,27 +83,10 @@ static int probe(struct ethdev *e, const char *devargs, struct dp_error *err)
 
 /* --- setting it up ---------------------------------------------------------------------------------------------------- */
 
-static int set_netdev_mtu(const char *ifname, uint16_t mtu)
-{
-	struct ifreq ifr = {.ifr_mtu = mtu};
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
-
-	if (s < 0)
-		return -errno;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	if (ioctl(s, SIOCSIFMTU, &ifr) < 0)
-		r = -errno;
-	close(s);
-	return r;
-}
-
 static int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu)
 {
 	struct ethdev *e = kp->priv;
 
-	/* The tap driver cannot be told of another MTU: it sends 1500 and takes any. */
-	if (e->netdev[0])
-		return mtu > DP_MTU_DEFAULT ? -EMSGSIZE : set_netdev_mtu(e->netdev, mtu);
 	/* The driver copies a frame into one buffer without looking. */
 	if (e->own_pool && mtu + 22 > rte_pktmbuf_data_room_size(e->own_pool) - RTE_PKTMBUF_HEADROOM)
 		return -EMSGSIZE;
@@ -147,11 +129,11 @@ static int configure(struct kind_port *kp, const struct kind_env *env, const str
 	n = RTE_MIN(n_queues, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
 	n = RTE_MIN(RTE_MAX(n, 1), KIND_MAX_QUEUES);
 
-	ec.rxmode.mtu = e->netdev[0] ? DP_MTU_DEFAULT : mtu;
+	ec.rxmode.mtu = mtu;
 	ec.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	ec.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	/* The tap driver computes checksums with the CPU too; ours is as good and is counted. Segmentation is always ours: drivers disagree on what the checksum field of a request holds. */
-	if (!e->netdev[0] && (info.tx_offload_capa & l4) == l4)
+	/* Segmentation is always ours: drivers disagree on what the checksum field of a request holds. */
+	if ((info.tx_offload_capa & l4) == l4)
 		ec.txmode.offloads |= l4;
 	if (n > 1 && info.flow_type_rss_offloads) {
 		ec.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -190,11 +172,6 @@ static int start(struct kind_port *kp, const struct dp_port_conf *conf, struct d
 	r = rte_eth_promiscuous_enable(e->id);
 	if (r < 0 && r != -ENOTSUP)
 		return dp_fail(err, r, "device", NULL, NULL, "promiscuous mode: %s", rte_strerror(-r));
-	if (e->netdev[0]) {
-		r = set_netdev_mtu(e->netdev, conf->mtu);
-		if (r < 0)
-			return dp_fail(err, r, "out-of-range", "mtu", NULL, "mtu %u on %s: %s", conf->mtu, e->netdev, strerror(-r));
-	}
 	kp->rx = rte_eth_fp_ops[e->id].rx_pkt_burst;
 	kp->tx = rte_eth_fp_ops[e->id].tx_pkt_burst;
 	/* A device that cannot interrupt is no error to us. */
@@ -286,34 +263,19 @@ static unsigned next_unit(void)
 
 /* --- what the rows have in common ---------------------------------------------------------------------------------------- */
 
-/* The netdev was deleted, as it is with the namespace that it was moved to: the descriptor is in error from then on. */
-static bool tap_gone(const struct ethdev *e)
-{
-	struct pollfd p = {.fd = e->intr_fd[0], .events = POLLIN};
-
-	return p.fd >= 0 && poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP | POLLNVAL);
-}
-
 static bool ethdev_link_up(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
 	struct rte_eth_link link;
 
-	/* A tap's netdev is often moved into a container's namespace, where we cannot see its flags; its frames come until it goes. */
-	if (e->netdev[0] && !if_nametoindex(e->netdev))
-		return !tap_gone(e);
 	return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
 static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
-
 	int fd = xsk_socket(&e->xsk, q);
 
-	/* Its error would wake the worker for ever. */
-	if (e->netdev[0] && tap_gone(e))
-		return -1;
 	return fd >= 0 ? fd : e->intr_fd[q];
 }
 
@@ -347,7 +309,7 @@ static void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
 		out->rx_no_buffer += CMM_LOAD_SHARED(e->xq[q].no_buffer);
 	/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
-	out->tx_error = e->xsk.n || e->netdev[0] ? 0 : st.oerrors;
+	out->tx_error = e->xsk.n ? 0 : st.oerrors;
 }
 
 #define ETHDEV_COMMON                                                                                                          \
@@ -482,30 +444,6 @@ static int af_xdp_open(struct kind_port *kp, const struct kind_env *env, const s
 const struct port_kind ethdev_af_xdp = {.name = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};
 const struct port_kind ethdev_xdp_trunk = {
 	.name = "trunk", .carrier = "af-xdp", .validate = need_ifname, .open = af_xdp_open, ETHDEV_COMMON};
-
-/* --- tap --------------------------------------------------------------------------------------------------------------------- */
-
-static int tap_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
-		    struct dp_error *err)
-{
-	struct ethdev *e;
-	char devargs[128];
-
-	if (conf->mtu > DP_MTU_DEFAULT)
-		return dp_fail(err, -EINVAL, "out-of-range", "mtu", "af-packet on one end of a veth pair carries 9216",
-			       "mtu %u: DPDK's tap driver sends %d at most", conf->mtu, DP_MTU_DEFAULT);
-	if (if_nametoindex(conf->ifname))
-		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
-			       "ifname %s: there already", conf->ifname);
-	e = ethdev_new(kp, err);
-	if (!e)
-		return -ENOMEM;
-	snprintf(e->netdev, sizeof(e->netdev), "%s", conf->ifname);
-	snprintf(devargs, sizeof(devargs), "net_tap%u,iface=%s", next_unit(), conf->ifname);
-	return open_device(kp, env, conf, n_queues, "net_tap", devargs, err);
-}
-
-const struct port_kind ethdev_tap = {.name = "tap", .validate = need_ifname, .open = tap_open, ETHDEV_COMMON};
 
 /* --- nic --------------------------------------------------------------------------------------------------------------------- */
 

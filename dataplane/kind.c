@@ -6,6 +6,7 @@
 #include "ethdev.h"
 #include "memif/memif_kind.h"
 #include "packet/packet_kind.h"
+#include "tap/tap_kind.h"
 #include "vhost/vhost_kind.h"
 
 #define TRUNK "trunk"
@@ -21,11 +22,11 @@ static int no_trunk_open(struct kind_port *kp, const struct kind_env *env, const
 static const struct port_kind no_trunk = {.name = TRUNK, .carrier = "", .open = no_trunk_open};
 
 static const struct port_kind *const rows[] = {
-	&packet_kind, &ethdev_af_xdp, &ethdev_tap, &memif_kind, &ethdev_nic, &vhost_kind, &no_trunk,
+	&packet_kind, &ethdev_af_xdp, &tap_kind, &memif_kind, &ethdev_nic, &vhost_kind, &no_trunk,
 };
 
 /* Kind "trunk", by carrier. */
-static const struct port_kind *const trunks[] = {&no_trunk, &packet_trunk, &ethdev_xdp_trunk};
+static const struct port_kind *const trunks[] = {&no_trunk, &packet_trunk, &ethdev_xdp_trunk, &tap_trunk};
 
 const struct port_kind *kind_at(unsigned i)
 {

@@ -9,8 +9,9 @@
  *   +-------------+   rx   +-----------------------------+
  *   |   worker    | <----- | memif      memif/           | ==== a DPDK application's shared memory
  *   |   (burst)   | -----> | af-packet  packet/          | ==== a netdev of this namespace, vnet header
- *   +-------------+   tx   | af-xdp tap nic  ethdev.c    | ==== a DPDK poll mode driver
- *                          | vhost-user vhost/ (to come) | ==== a guest
+ *   +-------------+   tx   | tap        tap/             | ==== a netdev that we made, vnet header
+ *                          | af-xdp nic      ethdev.c    | ==== a DPDK poll mode driver
+ *                          | vhost-user vhost/           | ==== a guest
  *                          | trunk      one of the above | ==== containers, the host's own stack
  *                          +-----------------------------+
  *

@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 
 #include "packet/packet.h"
-#include "vnet.h"
+#include "vnet_iov.h"
 
 #define MAX_IOV 1024 /* of a batch, and of a frame (the kernel's UIO_MAXIOV) */
 
@@ -24,53 +24,16 @@ struct packet_tx_batch *packet_tx_batch_new(void)
 	return calloc(1, sizeof(struct packet_tx_batch));
 }
 
-/* The frame's segments from byte `skip` on. Returns how many iovecs it took. */
-static unsigned add_segments(struct iovec *iov, const struct rte_mbuf *m, uint32_t skip)
-{
-	unsigned n = 0;
-
-	for (; m; m = m->next) {
-		if (skip >= m->data_len) {
-			skip -= m->data_len;
-			continue;
-		}
-		iov[n++] = (struct iovec){rte_pktmbuf_mtod_offset(m, void *, skip), m->data_len - skip};
-		skip = 0;
-	}
-	return n;
-}
-
 /*
  * Describe the frame as message i, in iovecs from iov[at] on. Returns how many of them, 0 if the batch has no room left for it,
  * or -EINVAL for a frame that cannot be sent at all.
  */
 static int describe(struct packet_tx_batch *b, unsigned i, unsigned at, const struct rte_mbuf *m)
 {
-	struct iovec *iov = &b->iov[at];
-	uint32_t edit, head = 0;
-	unsigned n = 1;
-	uint16_t value;
-	const void *p;
+	int n = vnet_iov(m, &b->vnet[i], b->heads[i], &b->iov[at], MAX_IOV - at);
 
-	if (at + m->nb_segs + 2 > MAX_IOV)
-		return m->nb_segs + 2 > MAX_IOV ? -EINVAL : 0;
-	if (vnet_from_mbuf(m, &b->vnet[i], &edit, &value))
-		return -EINVAL;
-	iov[0] = (struct iovec){&b->vnet[i], sizeof(b->vnet[i])};
-	if (unlikely(edit)) {
-		/* The frame may be shared: its headers are changed in a copy. */
-		head = b->vnet[i].hdr_len;
-		if (head > sizeof(b->heads[i]))
-			return -EINVAL;
-		p = rte_pktmbuf_read(m, 0, head, b->heads[i]);
-		if (p != b->heads[i])
-			memcpy(b->heads[i], p, head);
-		memcpy(b->heads[i] + edit, &value, sizeof(value));
-		iov[n++] = (struct iovec){b->heads[i], head};
-	}
-	n += add_segments(iov + n, m, head);
-	b->msgs[i].msg_hdr.msg_iov = iov;
-	b->msgs[i].msg_hdr.msg_iovlen = n;
+	b->msgs[i].msg_hdr.msg_iov = &b->iov[at];
+	b->msgs[i].msg_hdr.msg_iovlen = n > 0 ? (size_t)n : 0;
 	return n;
 }
 
@@ -107,7 +70,7 @@ uint16_t packet_tx(void *queue, struct rte_mbuf **frames, uint16_t n)
 			iov += rc;
 			ready++;
 		}
-		if (!ready) { /* then rc < 0: an empty batch has room for any frame that can be sent */
+		if (!ready) { /* an empty batch has room for any frame that can be sent */
 			drop(q, frames[done++]);
 			continue;
 		}

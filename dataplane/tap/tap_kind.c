@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tap/tap.h"
+#include "tap/tap_kind.h"
+
+static int tap_validate(const struct dp_port_conf *conf, struct dp_error *err)
+{
+	if (!conf->ifname[0])
+		return dp_fail(err, -EINVAL, "missing-attribute", "ifname", "ifname=tap0", "a port of kind %s needs ifname",
+			       conf->kind);
+	return 0;
+}
+
+static int fail_open(struct dp_error *err, int r, const char *what, const char *ifname)
+{
+	if (r == -EBUSY || r == -EINVAL)
+		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
+			       "ifname %s: there already", ifname);
+	if (r == -ENOENT || r == -ENXIO || r == -ENODEV)
+		return dp_fail(err, r, "no-such-device", "ifname", "the kernel's module tun", "%s: /dev/net/tun: %s", ifname,
+			       strerror(-r));
+	if (r == -EPERM || r == -EACCES)
+		return dp_fail(err, r, "not-permitted", "ifname", "CAP_NET_ADMIN is needed", "%s: %s: %s", ifname, what,
+			       strerror(-r));
+	if (r == -ENOMEM || r == -ENOBUFS)
+		return dp_fail(err, r, "no-memory", NULL, "sluiced --buffers", "%s: %s: %s", ifname, what, strerror(-r));
+	return dp_fail(err, r, "device-error", "ifname", NULL, "%s: %s: %s", ifname, what, strerror(-r));
+}
+
+/* A descriptor and a queue for each that is wanted, the first of which makes the netdev. */
+static int open_queues(struct tap_port *port, const struct kind_env *env, const char *ifname, uint16_t n, struct dp_error *err)
+{
+	for (; port->n_queues < n; port->n_queues++) {
+		bool make = !port->stays && port->n_queues == 0;
+		int fd = tap_netdev_open(ifname, make, &port->segments_udp);
+
+		if (fd < 0)
+			return fail_open(err, fd, "opening a queue", ifname);
+		port->queues[port->n_queues] = tap_queue_new(fd, env->pool);
+		if (!port->queues[port->n_queues]) {
+			close(fd);
+			return fail_open(err, -ENOBUFS, "buffers of a queue", ifname);
+		}
+	}
+	return 0;
+}
+
+static int set_up_netdev(struct tap_port *port, const struct dp_port_conf *conf, struct dp_error *err)
+{
+	int fd = port->queues[0]->rx.fd, r;
+
+	r = port->stays ? 0 : tap_netdev_set_mtu(&port->place, fd, conf->mtu);
+	if (r < 0)
+		return dp_fail(err, r, "out-of-range", "mtu", NULL, "mtu %u on %s: %s", conf->mtu, conf->ifname, strerror(-r));
+	r = conf->ring ? tap_netdev_set_ring(&port->place, fd, conf->ring) : 0;
+	if (r < 0)
+		return dp_fail(err, r, "out-of-range", "ring", NULL, "ring %u on %s: %s", conf->ring, conf->ifname, strerror(-r));
+	r = tap_netdev_up(&port->place, fd);
+	return r < 0 ? fail_open(err, r, "bringing it up", conf->ifname) : 0;
+}
+
+static void free_port(struct tap_port *port)
+{
+	for (unsigned i = 0; i < port->n_queues; i++)
+		tap_queue_free(port->queues[i]);
+	tap_place_close(&port->place);
+	free(port);
+}
+
+static int open_port(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		     bool stays, struct dp_error *err)
+{
+	struct tap_port *port = calloc(1, sizeof(*port));
+	int r;
+
+	if (!port)
+		return fail_open(err, -ENOMEM, "making the port", conf->ifname);
+	port->kp = kp;
+	port->stays = stays;
+	port->place.sock = -1;
+	r = open_queues(port, env, conf->ifname, RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES), err);
+	if (r == 0)
+		r = set_up_netdev(port, conf, err);
+	if (r < 0) {
+		free_port(port);
+		return r;
+	}
+	port->missed = tap_netdev_missed(&port->place, port->queues[0]->rx.fd);
+	for (unsigned i = 0; i < port->n_queues; i++) {
+		kp->rxq[i] = &port->queues[i]->rx;
+		kp->txq[i] = &port->queues[i]->tx;
+	}
+	kp->n_queues = port->n_queues;
+	kp->rx = tap_rx;
+	kp->tx = tap_tx;
+	/* The netdev's own side of the kernel finishes what it must. */
+	kp->caps = KIND_CAP_CSUM_L4 | KIND_CAP_TSO4 | KIND_CAP_TSO6 | KIND_CAP_MULTI_SEG | (port->segments_udp ? KIND_CAP_USO : 0);
+	kp->max_mtu = DP_MTU_MAX;
+	kp->partial_csum = false; /* the vnet header says */
+	kp->priv = port;
+	return 0;
+}
+
+static int tap_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		    struct dp_error *err)
+{
+	return open_port(kp, env, conf, n_queues, false, err);
+}
+
+static int trunk_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		      struct dp_error *err)
+{
+	/* A name that is not there would be made, and go with us. */
+	if (!if_nametoindex(conf->ifname))
+		return dp_fail(err, -ENODEV, "no-such-device", "ifname", NULL, "trunk: there is no netdev %s", conf->ifname);
+	return open_port(kp, env, conf, n_queues, true, err);
+}
+
+static void tap_close(struct kind_port *kp)
+{
+	free_port(kp->priv);
+	kp->priv = NULL;
+}
+
+static int first_fd(const struct kind_port *kp)
+{
+	return ((struct tap_port *)kp->priv)->queues[0]->rx.fd;
+}
+
+static bool tap_link_up(struct kind_port *kp)
+{
+	struct tap_port *port = kp->priv;
+
+	return tap_netdev_running(&port->place, first_fd(kp));
+}
+
+static int tap_set_mtu(struct kind_port *kp, uint16_t mtu)
+{
+	struct tap_port *port = kp->priv;
+
+	return port->stays ? 0 : tap_netdev_set_mtu(&port->place, first_fd(kp), mtu);
+}
+
+/* Readable while frames wait. The error of a netdev that is gone would wake the worker for ever. */
+static int tap_rx_fd(struct kind_port *kp, uint16_t q)
+{
+	int fd = ((struct tap_port *)kp->priv)->queues[q]->rx.fd;
+
+	return tap_netdev_gone(fd) ? -1 : fd;
+}
+
+static uint64_t load(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void tap_lost(struct kind_port *kp, struct kind_lost *out)
+{
+	struct tap_port *port = kp->priv;
+	uint64_t missed = tap_netdev_missed(&port->place, first_fd(kp));
+
+	/* Where the netdev cannot be asked any more, what was lost is what it last said. */
+	if (missed > port->missed)
+		port->last_missed = missed - port->missed;
+	out->rx_missed = port->last_missed;
+	for (unsigned i = 0; i < port->n_queues; i++) {
+		const struct tap_queue *q = port->queues[i];
+
+		out->rx_no_buffer += load(&q->rx.no_buffer);
+		out->truncated += load(&q->rx.truncated);
+		out->malformed += load(&q->rx.malformed);
+		out->tx_error += load(&q->tx.error);
+	}
+}
+
+#define TAP_KIND(...)                                                                                                 \
+	{                                                                                                             \
+		__VA_ARGS__, .poll_link = true, .validate = tap_validate, .close = tap_close, .link_up = tap_link_up, \
+			     .set_mtu = tap_set_mtu, .rx_fd = tap_rx_fd, .lost = tap_lost,                            \
+	}
+
+const struct port_kind tap_kind = TAP_KIND(.name = "tap", .open = tap_open);
+const struct port_kind tap_trunk = TAP_KIND(.name = "trunk", .carrier = "tap", .open = trunk_open);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The netdev behind a tap's descriptor: made or found, and asked about where it is.
+ *
+ * It may be in another namespace than ours by now, so it is asked by a socket that is in that one, and by the name that it has there. The socket
+ * is kept as long as the netdev stays where it is. The control thread visits the namespace to make it, and is back before anything else happens;
+ * where it may not, the netdev is one that cannot be asked.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "tap/tap.h"
+
+#ifndef TUNGETDEVNETNS /* Linux 5.9 */
+#define TUNGETDEVNETNS _IO('T', 227)
+#endif
+#ifndef TUN_F_USO4 /* Linux 6.2; Debian 12's headers are 6.1's */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+#define TAP_FLAGS   (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
+#define TAP_OFFLOAD (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
+
+static int set_up_descriptor(int fd, struct ifreq *ifr, bool *uso)
+{
+	int size = sizeof(struct virtio_net_hdr);
+
+	if (ioctl(fd, TUNSETIFF, ifr) || ioctl(fd, TUNSETVNETHDRSZ, &size))
+		return -errno;
+	*uso = !ioctl(fd, TUNSETOFFLOAD, TAP_OFFLOAD | TUN_F_USO4 | TUN_F_USO6);
+	return *uso || !ioctl(fd, TUNSETOFFLOAD, TAP_OFFLOAD) ? 0 : -errno;
+}
+
+int tap_netdev_open(const char *ifname, bool make, bool *uso)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), r;
+	struct ifreq ifr = {.ifr_flags = (short)(TAP_FLAGS | (make ? IFF_TUN_EXCL : 0))};
+
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	r = set_up_descriptor(fd, &ifr, uso);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+bool tap_netdev_gone(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP | POLLNVAL);
+}
+
+/* --- where it is ------------------------------------------------------------------------------------------------------- */
+
+static int socket_here(void)
+{
+	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	return sock < 0 ? -errno : sock;
+}
+
+static int socket_in(int ns)
+{
+	int back = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), sock;
+
+	if (back < 0)
+		return -errno;
+	if (setns(ns, CLONE_NEWNET)) {
+		sock = -errno;
+		close(back);
+		return sock;
+	}
+	sock = socket_here();
+	/* To one's own namespace one can always return; in another, everything after this would be wrong. */
+	if (setns(back, CLONE_NEWNET))
+		abort();
+	close(back);
+	return sock;
+}
+
+static bool is_own(const struct stat *ns)
+{
+	struct stat own;
+
+	return !stat("/proc/thread-self/ns/net", &own) && own.st_ino == ns->st_ino && own.st_dev == ns->st_dev;
+}
+
+/* A socket where the netdev is. */
+static int place_sock(struct tap_place *place, int fd)
+{
+	int ns = ioctl(fd, TUNGETDEVNETNS);
+	struct stat st = {0};
+	int sock;
+
+	if (ns >= 0 && fstat(ns, &st)) {
+		close(ns);
+		return -errno;
+	}
+	/* A kernel that does not know the question: here, as far as we can tell. */
+	if (place->sock < 0 || place->namespace != st.st_ino) {
+		sock = ns < 0 || is_own(&st) ? socket_here() : socket_in(ns);
+		if (sock >= 0) {
+			tap_place_close(place);
+			place->sock = sock;
+			place->namespace = st.st_ino;
+		}
+	} else {
+		sock = place->sock;
+	}
+	if (ns >= 0)
+		close(ns);
+	return sock;
+}
+
+void tap_place_close(struct tap_place *place)
+{
+	if (place->sock >= 0)
+		close(place->sock);
+	place->sock = -1;
+}
+
+/* A socket where the netdev is, and its name there. */
+static int locate(struct tap_place *place, int fd, struct ifreq *ifr)
+{
+	memset(ifr, 0, sizeof(*ifr));
+	if (ioctl(fd, TUNGETIFF, ifr))
+		return -ENODEV;
+	return place_sock(place, fd);
+}
+
+/* --- questions --------------------------------------------------------------------------------------------------------- */
+
+bool tap_netdev_running(struct tap_place *place, int fd)
+{
+	struct ifreq ifr;
+	int sock = locate(place, fd, &ifr);
+
+	/* Where it cannot be asked its frames tell: they come until it goes. */
+	if (sock < 0)
+		return sock != -ENODEV;
+	if (ioctl(sock, SIOCGIFFLAGS, &ifr))
+		return false;
+	return (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+}
+
+int tap_netdev_up(struct tap_place *place, int fd)
+{
+	struct ifreq ifr;
+	int sock = locate(place, fd, &ifr);
+
+	if (sock < 0)
+		return sock;
+	if (ioctl(sock, SIOCGIFFLAGS, &ifr))
+		return -errno;
+	ifr.ifr_flags |= IFF_UP;
+	return ioctl(sock, SIOCSIFFLAGS, &ifr) ? -errno : 0;
+}
+
+static int set_number(struct tap_place *place, int fd, unsigned long request, int number)
+{
+	struct ifreq ifr;
+	int sock = locate(place, fd, &ifr);
+
+	if (sock < 0)
+		return sock;
+	ifr.ifr_ifru.ifru_ivalue = number;
+	return ioctl(sock, request, &ifr) ? -errno : 0;
+}
+
+int tap_netdev_set_mtu(struct tap_place *place, int fd, uint16_t mtu)
+{
+	return set_number(place, fd, SIOCSIFMTU, mtu);
+}
+
+int tap_netdev_set_ring(struct tap_place *place, int fd, uint32_t slots)
+{
+	return set_number(place, fd, SIOCSIFTXQLEN, (int)slots);
+}
+
+/* The kernel's answer about one link: its 64-bit counters. */
+static uint64_t dropped_of(const struct nlmsghdr *nh)
+{
+	const struct ifinfomsg *ifi = NLMSG_DATA(nh);
+	struct rtnl_link_stats64 st;
+	int len = (int)IFLA_PAYLOAD(nh);
+
+	for (const struct rtattr *a = IFLA_RTA(ifi); RTA_OK(a, len); a = RTA_NEXT(a, len)) {
+		if (a->rta_type != IFLA_STATS64 || RTA_PAYLOAD(a) < offsetof(struct rtnl_link_stats64, multicast))
+			continue;
+		memset(&st, 0, sizeof(st));
+		memcpy(&st, RTA_DATA(a), RTE_MIN(sizeof(st), RTA_PAYLOAD(a)));
+		return st.tx_dropped;
+	}
+	return 0;
+}
+
+uint64_t tap_netdev_missed(struct tap_place *place, int fd)
+{
+	struct ifreq ifr;
+	int sock = locate(place, fd, &ifr);
+	struct {
+		struct nlmsghdr nh;
+		struct ifinfomsg ifi;
+	} ask = {.nh = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST}};
+	char answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
+	const struct nlmsghdr *nh = (const void *)answer;
+	ssize_t got;
+
+	if (sock < 0 || ioctl(sock, SIOCGIFINDEX, &ifr))
+		return 0;
+	ask.ifi.ifi_index = ifr.ifr_ifindex;
+	/* A request for one object is answered while it is sent. */
+	if (send(sock, &ask, sizeof(ask), 0) != sizeof(ask))
+		return 0;
+	got = recv(sock, answer, sizeof(answer), MSG_DONTWAIT);
+	if (got < 0 || !NLMSG_OK(nh, (size_t)got) || nh->nlmsg_type != RTM_NEWLINK)
+		return 0;
+	return dropped_of(nh);
+}
