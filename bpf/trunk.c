@@ -7,32 +7,54 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/libbpf.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
 #include <sys/ioctl.h>
 
+/* One feature. With an XDP program on the far end it may be off, and not ours to turn on or off: that is as good as having turned it off. */
+static int set_feature(int fd, struct ifreq *ifr, uint32_t get, uint32_t set, bool on)
+{
+	struct ethtool_value v = {.cmd = set, .data = on};
+	int r;
+
+	ifr->ifr_data = (void *)&v;
+	if (ioctl(fd, SIOCETHTOOL, ifr) == 0)
+		return 0;
+	r = -errno;
+	v.cmd = get;
+	return ioctl(fd, SIOCETHTOOL, ifr) == 0 && !v.data == !on ? 0 : r;
+}
+
+/* May a frame's tag cross beside it, as a number? XDP sees bytes only, and would lose it. */
+static int set_tags_beside(int fd, struct ifreq *ifr, bool on)
+{
+	struct ethtool_value v = {.cmd = ETHTOOL_GFLAGS};
+
+	ifr->ifr_data = (void *)&v;
+	if (ioctl(fd, SIOCETHTOOL, ifr) < 0)
+		return -errno;
+	v.cmd = ETHTOOL_SFLAGS;
+	v.data = on ? v.data | ETH_FLAG_TXVLAN : v.data & ~(uint32_t)ETH_FLAG_TXVLAN;
+	return ioctl(fd, SIOCETHTOOL, ifr) < 0 ? -errno : 0;
+}
+
 /* Without checksum offload the kernel keeps no segmentation either: it finishes frames before they cross. With it, they come in this order. */
 static int set_offloads(const char *ifname, bool on)
 {
-	static const uint32_t commands[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
-	struct ethtool_value v = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r, tso, tags;
 	struct ifreq ifr = {0};
 
 	if (fd < 0)
 		return -errno;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	ifr.ifr_data = (void *)&v;
-	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		v.cmd = commands[i];
-		v.data = on;
-		if (ioctl(fd, SIOCETHTOOL, &ifr) < 0)
-			r = -errno;
-	}
+	r = set_feature(fd, &ifr, ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, on);
+	tso = set_feature(fd, &ifr, ETHTOOL_GTSO, ETHTOOL_STSO, on);
+	tags = set_tags_beside(fd, &ifr, on);
 	close(fd);
-	return r;
+	return r < 0 ? r : tso < 0 ? tso : tags;
 }
 
 static int create(struct kern *e, const char *name, const char *peer_name, uint16_t mtu)
@@ -87,6 +109,8 @@ static int settle(struct kern *e, const struct veth_link *link, bool offload, ch
 {
 	int r;
 
+	/* The pair is ours alone, so whatever program is there was a killed switch's. It would keep offloads from being turned on. */
+	bpf_xdp_detach((int)link->peer, 0, NULL);
 	if ((r = set_offloads(link->ifname, offload)) < 0 || (r = veth_set_up(&e->nl, link->ifindex, true)) < 0 ||
 	    (r = veth_set_up(&e->nl, link->peer, true)) < 0)
 		return r;
