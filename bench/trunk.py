@@ -1,0 +1,194 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The trunk's backends beside each other: what `--trunk auto` should take.
+
+    trunk.py [--build DIR] [--rounds N] [--seconds T] [--backends LIST] [--poll busy|adaptive] [--json FILE]
+
+          netns a            the node                                                                   netns d
+         +-------+     +------------------------------------------------------------------+           +-------+
+         | eth0 === veth === tc --- slc0 === the backend === sluiced, worker on core 1 --- af-packet === eth0   |
+         +-------+     +---------------------------------------------------- null sink ---+           +-------+
+
+  ping   14 bytes of UDP from a container to a host beyond the switch and back (sockperf), both ends on core 0
+  out    64-byte UDP from the container to a port that swallows all: what the switch received by the trunk, a second
+  in     64-byte UDP from the host beyond to the container: what came up in it, a second
+  TCP    one connection (iperf3) each way, both ends on core 0
+
+Each backend has a node of its own, and one runs at a time: a turn starts it, measures, and stops it. Turns alternate, ROUNDS times each, in an
+order that changes with the round. Printed are the median, the lowest and the highest of the rounds, and the ratio to the first backend, the
+median of the ratios of turns of one round. A backend that the kernel lacks is left out, and said so.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
+# pylint: disable=wrong-import-position
+import sandbox  # noqa: E402
+from containers import container, host, trunk_node  # noqa: E402
+from harness import Test, add_ports  # noqa: E402
+from measure import own_the_cpu  # noqa: E402
+
+CORE, WORKER_CORE, VLAN = 0, 1, 100
+BACKENDS = ("vhost-net", "veth", "veth-xdp", "tap")
+SINK, SINK_MAC = "10.0.0.99", "02:00:00:00:99:99"
+COLUMNS = (("p50_us", "p50, us", 1), ("p99_us", "p99, us", 1), ("out_kpps", "out, kpps", 0), ("in_kpps", "in, kpps", 0),
+           ("tcp_out_gbps", "TCP out, Gbit/s", 2), ("tcp_in_gbps", "TCP in, Gbit/s", 2))
+
+
+class Place:
+    """A node with one backend, its container and the host beyond; stopped between its turns."""
+
+    def __init__(self, test, by, number, options):
+        self.by, self.build, self.seconds = by, options.build, options.seconds
+        netns = f"n{number}"
+        subprocess.run(["ip", "netns", "add", netns], check=True)
+        subprocess.run(["ip", "-n", netns, "link", "set", "lo", "up"], check=True)
+        self.node = trunk_node(test, by, netns, start=False, trunk=by, cores=str(WORKER_CORE), poll=options.poll)
+        self.missing = self._lacks()
+        if self.missing:
+            return
+        self.a = container(self.node, f"a{number}", 1, vlan=VLAN)
+        self.d = host(test, self.node, f"d{number}", 50, vlan=VLAN)
+        self.node.apply(*add_ports({"sink": {"kind": "nic", "devargs": "net_null0,no-rx=1", "vlan": VLAN, "static_macs": [f"{VLAN}/{SINK_MAC}"]}})[1:])
+        self.a.run("ip", "neigh", "add", SINK, "lladdr", SINK_MAC, "dev", "eth0")
+        self.a.ping(self.d.addr, count=3)
+        self.node.stop()
+
+    def _lacks(self):
+        """Why this backend cannot be measured here, or None. The node runs then."""
+        try:
+            self.node.start()
+        except AssertionError:
+            return self.node.log_text().strip().splitlines()[-1]
+        state = self.node.get("node", "node")["state"]
+        if state["trunk"]:
+            return None
+        self.node.stop()
+        return "; ".join(n["text"] for n in state["notes"])
+
+    def turn(self):
+        self.node.start()
+        own_the_cpu()
+        try:
+            self.node.wait_link("slc0", self.d.name)
+            self.a.ping(self.d.addr, count=5)
+            p50, p99 = self.ping()
+            return {"p50_us": p50, "p99_us": p99, "out_kpps": self.out(), "in_kpps": self.come_in(),
+                    "tcp_out_gbps": self.bulk(self.a, self.d), "tcp_in_gbps": self.bulk(self.d, self.a)}
+        finally:
+            self.node.stop()
+
+    def _pinned(self, end, *argv):
+        return ["ip", "netns", "exec", end.name, "taskset", "-c", str(CORE), *map(str, argv)]
+
+    def _serve(self, end, word, *argv):
+        server = subprocess.Popen(self._pinned(end, *argv), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        while (line := server.stdout.readline()) and word not in line:
+            pass
+        assert line, f"{argv[0]} ended before it said {word!r}"
+        return server
+
+    def ping(self):
+        server = self._serve(self.d, "to block on", "sockperf", "server", "-i", self.d.addr, "-p", "11111")
+        try:
+            argv = self._pinned(self.a, "sockperf", "ping-pong", "-i", self.d.addr, "-p", "11111", "-m", "14", "-t", self.seconds, "--full-rtt")
+            out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        finally:
+            server.terminate()
+            server.communicate()
+        return tuple(float(re.search(rf"percentile {p}\.000\s*=\s*([0-9.]+)", out).group(1)) for p in ("50", "99"))
+
+    def datagrams(self, source, target, addr):
+        argv = ["taskset", "-c", str(CORE), os.path.join(self.build, "bench", "udp_pps"), source, target, addr, "9999", str(self.seconds)]
+        return json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+
+    def out(self):
+        before = self.node.port_stats("slc0")["rx_frames"]
+        seconds = self.datagrams(self.a.name, "-", SINK)["seconds"]
+        return (self.node.port_stats("slc0")["rx_frames"] - before) / seconds / 1000
+
+    def come_in(self):
+        result = self.datagrams(self.d.name, self.a.name, self.a.addr)
+        return result["received"] / result["seconds"] / 1000
+
+    def bulk(self, source, target):
+        server = self._serve(target, "listening", "iperf3", "-s", "-1", "--forceflush")
+        try:
+            argv = self._pinned(source, "iperf3", "-c", target.addr, "-J", "-t", self.seconds)
+            out = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+        finally:
+            server.communicate(timeout=20)
+        return out["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def inside(options):
+    sandbox.settle(options.tmp)
+    test = Test(options.tmp, options.build)
+    places = []
+    for number, by in enumerate(options.backends.split(",")):
+        place = Place(test, by, number, options)
+        if place.missing:
+            print(f"{by}: SKIPPED, {place.missing}", flush=True)
+        else:
+            places.append(place)
+    assert places, "none of the backends is to be had"
+    results = {p.by: {key: [] for key, _, _ in COLUMNS} for p in places}
+    for r in range(options.rounds):
+        first = r % len(places)
+        for place in places[first:] + places[:first]:
+            found = place.turn()
+            for key, value in found.items():
+                results[place.by][key].append(value)
+            print(f"  round {r + 1}  {place.by:10}" + "  ".join(f"{label} {found[key]:.{digits}f}" for key, label, digits in COLUMNS), flush=True)
+    return results
+
+
+def spread(values, digits):
+    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
+
+
+def report(results):
+    first = next(iter(results))
+    print("\n" + " " * 18 + "".join(f"{by:>26}" for by in results) + "".join(f"{by + ' / ' + first:>22}" for by in list(results)[1:]))
+    for key, label, digits in COLUMNS:
+        ratios = [statistics.median(x / y for x, y in zip(results[by][key], results[first][key])) for by in list(results)[1:]]
+        print(f"{label:18}" + "".join(f"{spread(results[by][key], digits):>26}" for by in results) + "".join(f"{r:>22.2f}" for r in ratios))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measure the trunk's backends beside each other.")
+    parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="where the binaries are (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="length of each measurement of a turn (default: %(default)s)")
+    parser.add_argument("--backends", default=",".join(BACKENDS), metavar="LIST", help="which, the first is what the others are compared to (default: %(default)s)")
+    parser.add_argument("--poll", choices=("busy", "adaptive"), default="busy", help="the worker's (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write all rounds there")
+    parser.add_argument("--tmp", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.build = os.path.abspath(options.build)
+    if options.tmp:
+        results = inside(options)
+        with open(os.path.join(options.tmp, "results"), "w", encoding="ascii") as f:
+            json.dump(results, f)
+        return
+    with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
+        own = [x for name in ("build", "rounds", "seconds", "backends", "poll") for x in (f"--{name}", str(getattr(options, name)))]
+        subprocess.run(sandbox.command([sys.executable, os.path.abspath(__file__), "--tmp", tmp, *own]), check=True)
+        with open(os.path.join(tmp, "results"), encoding="ascii") as f:
+            results = json.load(f)
+    report(results)
+    if options.json:
+        with open(options.json, "w", encoding="ascii") as f:
+            json.dump({"trunk": results, "poll": options.poll}, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()
