@@ -14,45 +14,45 @@
 #include <linux/veth.h>
 #include <sys/ioctl.h>
 
-/* One feature. With an XDP program on the far end it may be off, and not ours to turn on or off: that is as good as having turned it off. */
-static int set_feature(int fd, struct ifreq *ifr, uint32_t get, uint32_t set, bool on)
+/* Ask for one of a netdev's settings, or change it. */
+static int ask_ethtool(int fd, const char *ifname, struct ethtool_value *v)
 {
-	struct ethtool_value v = {.cmd = set, .data = on};
-	int r;
+	struct ifreq ifr = {.ifr_data = (void *)v};
 
-	ifr->ifr_data = (void *)&v;
-	if (ioctl(fd, SIOCETHTOOL, ifr) == 0)
-		return 0;
-	r = -errno;
-	v.cmd = get;
-	return ioctl(fd, SIOCETHTOOL, ifr) == 0 && !v.data == !on ? 0 : r;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	return ioctl(fd, SIOCETHTOOL, &ifr) < 0 ? -errno : 0;
+}
+
+/* One feature. With an XDP program on the far end it may be off, and not ours to turn on or off: that is as good as having turned it off. */
+static int set_feature(int fd, const char *ifname, uint32_t get, uint32_t set, bool on)
+{
+	struct ethtool_value wanted = {.cmd = set, .data = on}, is = {.cmd = get};
+	int r = ask_ethtool(fd, ifname, &wanted);
+
+	return r < 0 && ask_ethtool(fd, ifname, &is) == 0 && !is.data == !on ? 0 : r;
 }
 
 /* May a frame's tag cross beside it, as a number? XDP sees bytes only, and would lose it. */
-static int set_tags_beside(int fd, struct ifreq *ifr, bool on)
+static int set_tags_beside(int fd, const char *ifname, bool on)
 {
 	struct ethtool_value v = {.cmd = ETHTOOL_GFLAGS};
+	int r = ask_ethtool(fd, ifname, &v);
 
-	ifr->ifr_data = (void *)&v;
-	if (ioctl(fd, SIOCETHTOOL, ifr) < 0)
-		return -errno;
 	v.cmd = ETHTOOL_SFLAGS;
 	v.data = on ? v.data | ETH_FLAG_TXVLAN : v.data & ~(uint32_t)ETH_FLAG_TXVLAN;
-	return ioctl(fd, SIOCETHTOOL, ifr) < 0 ? -errno : 0;
+	return r < 0 ? r : ask_ethtool(fd, ifname, &v);
 }
 
 /* Without checksum offload the kernel keeps no segmentation either: it finishes frames before they cross. With it, they come in this order. */
 static int set_offloads(const char *ifname, bool on)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r, tso, tags;
-	struct ifreq ifr = {0};
 
 	if (fd < 0)
 		return -errno;
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	r = set_feature(fd, &ifr, ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, on);
-	tso = set_feature(fd, &ifr, ETHTOOL_GTSO, ETHTOOL_STSO, on);
-	tags = set_tags_beside(fd, &ifr, on);
+	r = set_feature(fd, ifname, ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM, on);
+	tso = set_feature(fd, ifname, ETHTOOL_GTSO, ETHTOOL_STSO, on);
+	tags = set_tags_beside(fd, ifname, on);
 	close(fd);
 	return r < 0 ? r : tso < 0 ? tso : tags;
 }

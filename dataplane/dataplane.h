@@ -151,7 +151,7 @@ struct dp_port_conf {
 
 	/* Attributes of kinds; a kind refuses those that are not its own. Fixed once the port exists. */
 	char path[108];	   /* memif, vhost-user: socket path */
-	char ifname[16];   /* af-packet, af-xdp, tap: netdev in this namespace */
+	char ifname[16];   /* af-packet, af-xdp, trunk: netdev in this namespace; tap: one that is made */
 	char devargs[256]; /* nic: DPDK device arguments */
 	uint32_t id;	   /* memif: interface id on the socket */
 	bool client;	   /* memif: connect to the path rather than listen on it (role) */

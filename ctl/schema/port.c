@@ -40,7 +40,8 @@ static const struct schema_attr attrs[] = {
 	 .doc = "how it attaches: veth, vhost-user, memif, af-packet, af-xdp, tap, nic; `node show` lists what this build has"},
 	{"path", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(path), .doc = "memif, vhost-user: path of the Unix socket"},
 	{"ifname", SCHEMA_STRING, .flags = SCHEMA_FIXED, AT(ifname),
-	 .doc = "af-packet, af-xdp, tap: netdev in the daemon's namespace; veth: the netdev that is made in the container's"},
+	 .doc = "af-packet, af-xdp: netdev in the daemon's namespace; tap: one that is made there; veth: one that is made in the "
+		"container's"},
 	{"netns", SCHEMA_STRING, .flags = SCHEMA_FIXED, OF(netns),
 	 .doc = "veth: the container's network namespace: a path, a name under /run/netns, or the number of a process in it"},
 	{"addr", SCHEMA_IFADDRS, OF(addrs), .aux = offsetof(struct port_conf, n_addrs),

@@ -270,8 +270,8 @@ static void a_shared_frame_is_not_written_to(void **state)
 {
 	struct rte_mbuf *m = frame_new(7, 2000, 1000);
 
-	for (struct rte_mbuf *seg = m; seg; seg = seg->next)
-		rte_mbuf_refcnt_set(seg, 2);
+	rte_mbuf_refcnt_set(m, 2);
+	rte_mbuf_refcnt_set(m->next, 2);
 	m->ol_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
 	m->l2_len = 14;
 	m->l3_len = 20;
