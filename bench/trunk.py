@@ -39,7 +39,7 @@ from harness import Test, add_ports  # noqa: E402
 from measure import own_the_cpu  # noqa: E402
 
 CORE, WORKER_CORE, VLAN = 0, 1, 100
-BACKENDS = ("vhost-net", "veth", "veth-xdp", "tap")
+BACKENDS = ("veth", "vhost-net", "tap", "veth-xdp")
 SINK, SINK_MAC = "10.0.0.99", "02:00:00:00:99:99"
 COLUMNS = (("p50_us", "p50, us", 1), ("p99_us", "p99, us", 1), ("out_kpps", "out, kpps", 0), ("in_kpps", "in, kpps", 0),
            ("out_ns", "out, worker's ns", 0), ("in_ns", "in, worker's ns", 0),

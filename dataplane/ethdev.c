@@ -383,14 +383,15 @@ static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const st
 {
 	unsigned unit = next_unit();
 	struct ethdev *e = ethdev_new(kp, err);
+	bool large = conf->mtu > 1900 || conf->carrier[0]; /* the trunk's MTU may grow, and the port cannot be made again for it */
 	char devargs[128], name[RTE_MEMPOOL_NAMESIZE];
 	int r;
 
 	if (!e)
 		return -ENOMEM;
 	snprintf(name, sizeof(name), "xsk_%u", unit);
-	e->own_pool = rte_pktmbuf_pool_create(name, XSK_BUFFERS, 256, 0,
-					      conf->mtu > 1900 ? XSK_BIG_ROOM : RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	e->own_pool =
+		rte_pktmbuf_pool_create(name, XSK_BUFFERS, 256, 0, large ? XSK_BIG_ROOM : RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!e->own_pool) {
 		ethdev_close(kp);
 		return dp_fail(err, -ENOMEM, "no-memory", NULL, "fewer af-xdp ports, or more memory for DPDK",

@@ -22,8 +22,8 @@ static const struct schema_choice polls[] = {{"adaptive", DP_POLL_ADAPTIVE}, {"b
 static const struct schema_choice trunks[] = {{"auto", CONFIG_TRUNK_AUTO},
 					      {"none", CONFIG_TRUNK_NONE},
 					      {"veth", CONFIG_TRUNK_BY + KERN_TRUNK_VETH},
-					      {"veth-xdp", CONFIG_TRUNK_BY + KERN_TRUNK_VETH_XDP},
 					      {"tap", CONFIG_TRUNK_BY + KERN_TRUNK_TAP},
+					      {"veth-xdp", CONFIG_TRUNK_BY + KERN_TRUNK_VETH_XDP},
 					      {NULL, 0}};
 
 struct option {
@@ -76,7 +76,7 @@ static const struct option options[] = {
 	 "no thin containers in this build"},
 	{{"trunk", SCHEMA_ENUM, AT(trunk), .choices = trunks,
 	  .doc = "how the kernel side is attached; auto: the best that there is; none: no containers (kind=veth)"},
-	 "auto|veth|veth-xdp|tap|none",
+	 "auto|veth|tap|veth-xdp|none",
 	 "auto",
 	 NULL},
 	{{"trunk-name", SCHEMA_STRING, AT(trunk_name), .doc = "netdev of the trunk"}, "NAME", "slc0", NULL},

@@ -73,7 +73,7 @@ void tap_queue_free(struct tap_queue *q);
 
 /*
  * A descriptor on the netdev of that name. `make`: there must be none, and it is made; else it must be there, or be on its way with an
- * earlier descriptor. *uso: the kernel segments UDP. -errno: -EBUSY it is there, or every queue is taken; -ENOENT no /dev/net/tun.
+ * earlier descriptor. *uso: the kernel segments UDP. -EBUSY: it is there; or not to be had by this name. -ENOENT: no /dev/net/tun.
  */
 int tap_netdev_open(const char *ifname, bool make, bool *uso);
 /* The netdev was deleted: nothing comes from the descriptor any more but errors. Any thread. */

@@ -17,7 +17,7 @@ static int tap_validate(const struct dp_port_conf *conf, struct dp_error *err)
 
 static int fail_open(struct dp_error *err, int r, const char *what, const char *ifname)
 {
-	if (r == -EBUSY || r == -EINVAL)
+	if (r == -EBUSY)
 		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
 			       "ifname %s: there already", ifname);
 	if (r == -ENOENT || r == -ENXIO || r == -ENODEV)

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from containers import cleanup, container, host, links, trunk_node, unreachable
-from harness import deadline, iperf3, run
+from harness import Refused, deadline, iperf3, run
 
 WHOLE = 1_000_000  # bytes that TCP must carry in a second to be called whole
 HOST = "10.0.0.100"
@@ -114,6 +114,38 @@ def test_veth_xdp(t):
 def test_tap(t):
     """A tap that stays."""
     backend(t, "tap", True)
+
+
+@deadline(120)
+def test_mtu(t):
+    """`port set slc0 mtu=` widens each as far as it goes, in both directions and over a kill; what is beyond is refused and changes nothing."""
+    for by, mtu in (("veth", 9000), ("tap", 9000), ("veth-xdp", 3300)):
+        node = trunk_node(t, by, trunk=by)
+        a = container(node, f"a-{by}", 1, vlan=100, mtu=mtu)
+        d = t.endpoint(f"d-{by}", addr=["10.0.0.50/24"], mtu=mtu)
+        node.attach(d, vlan=100, mtu=mtu)
+        node.wait_link(d.name)
+        whole = ["ping", "-q", "-M", "do", "-c", "1", "-W", "1", "-s", mtu - 28]
+        assert a.run(*whole, "10.0.0.50", check=False).returncode == 1
+        node.set_port("slc0", mtu=mtu)
+        assert node.get("port", "slc0")["state"]["mtu"] == mtu
+        for _ in range(2):
+            a.run(*whole, "10.0.0.50")
+            d.run(*whole, "10.0.0.1")
+            node.kill9()
+            node.start()
+            node.wait_link("slc0", d.name)
+        a.run(*whole, "10.0.0.50")
+        if by == "veth-xdp":
+            try:
+                node.set_port("slc0", mtu=9000)
+            except Refused as refusal:
+                assert refusal.data["path"].endswith("mtu"), refusal
+            else:
+                raise AssertionError("taken")
+            a.run(*whole, "10.0.0.50")
+        node.stop()
+        cleanup(node)
 
 
 @deadline(120)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "daemon/config.h"
+#include "kern.h"
 
 static char why[512];
 
@@ -212,7 +213,21 @@ static void what_this_build_cannot_do_is_said_or_refused(void **state)
 	assert_string_equal(config_unsupported(&c, 0, &text), "cgroup-root");
 	assert_string_equal(text, "no thin containers in this build");
 	assert_null(config_unsupported(&c, 1, &text));
-	OPTION_ERROR("trunk kmod: not one of auto, none, veth, veth-xdp, tap", "--trunk", "kmod");
+	OPTION_ERROR("trunk kmod: not one of auto, none, veth, tap, veth-xdp", "--trunk", "kmod");
+}
+
+static void every_backend_of_the_trunk_can_be_asked_for(void **state)
+{
+	struct config c;
+
+	for (unsigned i = 0; kern_trunk_by_name(i); i++) {
+		assert_int_equal(OPTIONS(&c, "--trunk", kern_trunk_by_name(i)), 0);
+		assert_int_equal(c.trunk, CONFIG_TRUNK_BY + i);
+	}
+	assert_int_equal(OPTIONS(&c, "--trunk", "none"), 0);
+	assert_int_equal(c.trunk, CONFIG_TRUNK_NONE);
+	assert_int_equal(OPTIONS(&c, "--poll", "busy"), 0);
+	assert_int_equal(c.trunk, CONFIG_TRUNK_AUTO);
 }
 
 static void every_option_is_in_the_help(void **state)
@@ -245,6 +260,7 @@ int main(void)
 		cmocka_unit_test(options_take_their_value_as_the_next_word_or_behind_an_equals_sign),
 		cmocka_unit_test(unknown_and_incomplete_options_are_refused),
 		cmocka_unit_test(what_this_build_cannot_do_is_said_or_refused),
+		cmocka_unit_test(every_backend_of_the_trunk_can_be_asked_for),
 		cmocka_unit_test(every_option_is_in_the_help),
 	};
 
