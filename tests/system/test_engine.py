@@ -90,7 +90,7 @@ def test_a_container_that_tags_itself(t):
     for vid, wire, peer in ((100, wa, a), (200, wb, b)):
         wc.send(frames.eth(peer.mac, other, [f"8100:{vid}:3:0"], frames.ETH_TEST, bytes(50)))
         got = wire.recv(time.monotonic() + DEADLINE_S)
-        assert got and got.tags == [] and got.src == other
+        assert got and got.tags == [] and got.src == other, got and got.raw.hex()
         wire.send(frames.eth(other, peer.mac, [], frames.ETH_TEST, bytes(50)))
         got = wc.recv(time.monotonic() + DEADLINE_S)
         assert got and got.tags == [f"8100:{vid}:0:0"], got
