@@ -44,6 +44,7 @@ struct ethdev {
 	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
 	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
 	struct xsk_queue xq[KIND_MAX_QUEUES];
+	unsigned ifindex; /* af-xdp: the netdev, for the driver says that its link is up whatever becomes of it */
 };
 
 /* --- finding what the driver made ------------------------------------------------------------------------------------- */
@@ -263,11 +264,27 @@ static unsigned next_unit(void)
 
 /* --- what the rows have in common ---------------------------------------------------------------------------------------- */
 
+static bool netdev_running(unsigned ifindex)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {0};
+	bool up;
+
+	if (fd < 0)
+		return false;
+	up = if_indextoname(ifindex, ifr.ifr_name) && !ioctl(fd, SIOCGIFFLAGS, &ifr) &&
+	     (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	close(fd);
+	return up;
+}
+
 static bool ethdev_link_up(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
 	struct rte_eth_link link;
 
+	if (e->ifindex)
+		return netdev_running(e->ifindex);
 	return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
@@ -398,6 +415,7 @@ static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const st
 			       "af-xdp: %d buffers: %s", XSK_BUFFERS, rte_strerror(rte_errno));
 	}
 	kp->pool = e->own_pool;
+	e->ifindex = if_nametoindex(conf->ifname);
 	/* Frames may come from a sender whose kernel left the checksum to "hardware" that is us. */
 	kp->partial_csum = true;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);

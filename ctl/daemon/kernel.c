@@ -24,14 +24,25 @@ bool kernel_is_trunk(const struct port_conf *conf)
 	return conf && !strcmp(conf->dp.kind, "trunk");
 }
 
+/*
+ * The node has one trunk, and that is its own. A port of this kind by another name (a client's, or of a trunk-name before) lacks its device, which
+ * the switch says; the kernel engine would take whatever netdev has that name for its trunk.
+ */
+static bool is_our_trunk(const struct ctl *ctl, const struct port_conf *conf)
+{
+	return ctl->trunk && !strcmp(conf->dp.name, ctl->trunk);
+}
+
 void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, struct dp_port_conf *out)
 {
 	const struct kern_trunk_netdev *netdev = &ctl->trunk_netdev;
-	bool ours = ctl->trunk && !strcmp(conf->dp.name, ctl->trunk);
 
 	*out = conf->dp;
-	snprintf(out->carrier, sizeof(out->carrier), "%s", ours ? netdev->carrier : "");
-	snprintf(out->ifname, sizeof(out->ifname), "%s", ours ? netdev->far : "");
+	out->ifname[0] = '\0';
+	if (!is_our_trunk(ctl, conf) || !netdev->carrier)
+		return;
+	snprintf(out->carrier, sizeof(out->carrier), "%s", netdev->carrier);
+	snprintf(out->ifname, sizeof(out->ifname), "%s", netdev->far);
 }
 
 /* Those that have attributes of a container, too: to be told that they must not. */
@@ -215,7 +226,7 @@ static void prepared_free(struct prepared *p)
 	free(p);
 }
 
-static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
+static void add_op(const struct ctl *ctl, struct prepared *p, const struct engine_op *op, size_t index)
 {
 	const void *conf = op->kind == ENGINE_DEL ? op->before : op->conf;
 	static const enum kern_op_type port_ops[] = {KERN_PORT_ADD, KERN_PORT_SET, KERN_PORT_DEL};
@@ -226,6 +237,8 @@ static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
 		vlan_of(&c->vlan, &((const struct vlan_conf *)conf)->dp);
 		*to = (struct kern_op){.type = op->kind == ENGINE_DEL ? KERN_VLAN_DEL : KERN_VLAN_SET, .vlan = &c->vlan};
 	} else if (kernel_is_trunk(conf)) {
+		if (!is_our_trunk(ctl, conf))
+			return;
 		trunk_of(&c->trunk, conf);
 		if (op->kind == ENGINE_DEL)
 			c->trunk.ifname[0] = '\0';
@@ -237,7 +250,7 @@ static void add_op(struct prepared *p, const struct engine_op *op, size_t index)
 	p->index[p->n++] = index;
 }
 
-static struct prepared *prepared_new(const struct engine_op *ops, size_t n)
+static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_op *ops, size_t n)
 {
 	struct prepared *p = calloc(1, sizeof(*p));
 
@@ -251,7 +264,7 @@ static struct prepared *prepared_new(const struct engine_op *ops, size_t n)
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
-		add_op(p, &ops[i], i);
+		add_op(ctl, p, &ops[i], i);
 	return p;
 }
 
@@ -303,7 +316,7 @@ static int check(void *self, const struct engine_op *ops, size_t n, struct engin
 
 	if (ret < 0 || !ctl->kern)
 		return ret;
-	p = prepared_new(ops, n);
+	p = prepared_new(ctl, ops, n);
 	if (!p)
 		return -ENOMEM;
 	ret = kern_apply(ctl->kern, p->ops, p->n, true, &bad);
@@ -347,7 +360,7 @@ static int prepare(void *self, struct engine_op *ops, size_t n, void **change, s
 
 	if (ret < 0)
 		return ret;
-	p = prepared_new(ops, ctl->kern ? n : 0);
+	p = prepared_new(ctl, ops, ctl->kern ? n : 0);
 	if (!p)
 		return -ENOMEM;
 	do {
