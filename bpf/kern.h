@@ -13,6 +13,8 @@
  *                                                   |
  *                 host's own stack -- trunk netdev (slc0) ====veth==== slc0-dp -- the DPDK switch
  *
+ * (The trunk need not be a pair: backend.h.)
+ *
  * Every container hangs on a veth pair, and at the pair's host end sits a program that does what a switch port does: VLAN, anti-spoofing, limits,
  * look-up. A frame to another container of the node goes into that container's namespace in the same softirq; everything else crosses the
  * trunk, tagged. The programs read maps (sluice/kernel.h); this library makes the netdevs, attaches the programs and writes the maps.

@@ -233,9 +233,8 @@ def test_killed_during_a_local_stream(t):
     assert node.get("port", "a")["state"]["host_ifname"] == index
 
 
-def test_a_stream_beyond_the_trunk_resumes(t):
-    """kill -9 and a restart during a stream from a container to a host behind the switch: the first frame arrives within 200 ms of READY=1."""
-    node = trunk_node(t)
+def a_stream_resumes(t, by):
+    node = trunk_node(t, trunk=by)
     a, d = container(node, "a", 1, vlan=100), host(t, node, "d", 50, vlan=100)
     a.ping(d.addr)
     wa, wd = a.wire(), d.wire()
@@ -265,6 +264,21 @@ def test_a_stream_beyond_the_trunk_resumes(t):
     node.control = node.connect()
     d.ping(a.addr)
     assert arrived - up <= RESUME_S * SLOW
+
+
+def test_a_stream_beyond_the_trunk_resumes(t):
+    """kill -9 and a restart during a stream from a container to a host behind the switch: the first frame arrives within 200 ms of READY=1."""
+    a_stream_resumes(t, "veth")
+
+
+def test_a_stream_beyond_a_tap_resumes(t):
+    """The same with the trunk a tap."""
+    a_stream_resumes(t, "tap")
+
+
+def test_a_stream_beyond_xdp_sockets_resumes(t):
+    """The same with XDP sockets, whose netdev the killed daemon's program is still on."""
+    a_stream_resumes(t, "veth-xdp")
 
 
 def test_cleanup_leaves_nothing(t):
