@@ -40,7 +40,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # ---- flags -------------------------------------------------------------------------------------------------------------
 
-pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3 libcap-ng libbpf
+pkgs      := libdpdk jansson libsystemd liburcu-qsbr sqlite3 libcap-ng libbpf libnl-route-3.0
 have_pkgs := $(shell pkg-config --exists $(pkgs) 2>/dev/null && echo yes)
 ifeq ($(have_pkgs),yes)
 # DPDK's headers are not ours to warn about.
@@ -68,7 +68,7 @@ endif
 ALL_CFLAGS = -std=gnu11 $(pkg_cflags) $(CFLAGS) $(WARN) $(HARDEN) $(SANFLAGS) $(DEFS) $(INCS)
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pie -Wl,-z,relro,-z,now
 LIBS    := $(pkg_libs) -lelf -lz -lpthread -ldl -lm
-engine_libs := -lbpf -lelf -lz
+engine_libs := -lbpf -lelf -lz $(shell pkg-config --libs libnl-route-3.0 2>/dev/null)
 
 ifeq ($(V),0)
 Q := @
@@ -162,6 +162,12 @@ $(test_tools):
 # Its allocations pass through the test, which lets them fail.
 $(BUILD)/tests/test_faults: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
+# libnl's allocations too: it is inside.
+static_nl = $(patsubst -lnl-%,-l:libnl-%.a,$(1))
+$(BUILD)/tests/test_netlink: ALL_LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+$(BUILD)/tests/test_netlink: LIBS := $(call static_nl,$(LIBS))
+$(BUILD)/tests/test_netlink: engine_libs := $(call static_nl,$(engine_libs))
+
 # What container runtimes run: small, and with the client library inside as well.
 $(BUILD)/sluice-cni: $(call obj,ctl/cni/main.c) $(cni_lib) $(sluice_a)
 	$(call say,LINK,$@)
@@ -245,7 +251,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # ---- packages ----------------------------------------------------------------------------------------------------------
 
-apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libcap-ng-dev clang bpftool
+apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libnl-route-3-dev libcap-ng-dev clang bpftool
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf man-db groff-base bash
 apt_man   := scdoc
 apt_cni   := podman runc containernetworking-plugins

@@ -46,7 +46,7 @@ static const char *name_of(int code)
 	}
 }
 
-int kern_fail_nl(struct kern_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
+int kern_fail_nl(struct kern_error *err, int code, const struct netlink *nl, const char *attr, const char *fmt, ...)
 {
 	size_t len;
 	va_list ap;

@@ -102,20 +102,28 @@ static void link_gone(struct kern *e, uint32_t ifindex)
 	}
 }
 
-static void hear_link(void *arg, const struct nlmsghdr *msg)
+static int hear_link(void *arg, struct nl_msg *msg)
 {
+	const struct nlmsghdr *head = nlmsg_hdr(msg);
+	const struct ifinfomsg *ifi = nlmsg_data(head);
 	struct kern *e = arg;
 	struct veth_link link;
+	int r;
 
-	if (msg->nlmsg_type == RTM_DELLINK && ((const struct ifinfomsg *)NLMSG_DATA(msg))->ifi_family == AF_UNSPEC)
-		link_gone(e, ((const struct ifinfomsg *)NLMSG_DATA(msg))->ifi_index);
-	if (msg->nlmsg_type != RTM_NEWLINK)
-		return;
-	veth_parse(msg, &link);
+	if (nlmsg_datalen(head) < (int)sizeof(*ifi))
+		return 0;
+	if (head->nlmsg_type == RTM_DELLINK && ifi->ifi_family == AF_UNSPEC)
+		link_gone(e, ifi->ifi_index);
+	if (head->nlmsg_type != RTM_NEWLINK)
+		return 0;
+	r = veth_parse(msg, &link);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
 	/* What is told is what was; a host end that we have just brought up is told to be down. Ask how it is. */
 	if (by_ifindex(e, link.ifindex) && veth_link(e, link.ifindex, &link) < 0)
-		return;
+		return 0;
 	events_link(e, &link);
+	return 0;
 }
 
 static void seen(void *arg, const struct veth_link *link)
@@ -126,13 +134,17 @@ static void seen(void *arg, const struct veth_link *link)
 /* Messages were lost: ask for everything. */
 static void look_again(struct kern *e)
 {
+	int r;
+
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
 		char name[IFNAMSIZ];
 
 		if (e->ports[i] && e->ports[i]->ifindex && !if_indextoname(e->ports[i]->ifindex, name))
 			link_gone(e, e->ports[i]->ifindex);
 	}
-	veth_each(&e->nl, seen, e);
+	r = veth_each(&e->nl, seen, e);
+	if (r < 0)
+		kern_log(e, LOG_ERR, "links: %s; what changed is not known", strerror(-r));
 }
 
 /* --- ageing ----------------------------------------------------------------------------------------------------------------------- */
@@ -177,7 +189,7 @@ static int watch(struct kern *e, int fd)
 int events_open(struct kern *e)
 {
 	struct itimerspec each = {{TEND_S, 0}, {TEND_S, 0}};
-	int r = nl_open(&e->events, RTMGRP_LINK);
+	int r = netlink_listen(&e->events, RTNLGRP_LINK);
 
 	if (r < 0)
 		return r;
@@ -189,7 +201,7 @@ int events_open(struct kern *e)
 	if (e->commit_fd < 0)
 		return -errno;
 	timerfd_settime(e->timer_fd, 0, &each, NULL);
-	if ((r = watch(e, e->events.fd)) < 0 || (r = watch(e, e->timer_fd)) < 0)
+	if ((r = watch(e, netlink_fd(&e->events))) < 0 || (r = watch(e, e->timer_fd)) < 0)
 		return r;
 	return watch(e, e->commit_fd);
 }
@@ -202,7 +214,7 @@ void events_committed(struct kern *e)
 
 void events_close(struct kern *e)
 {
-	nl_close(&e->events);
+	netlink_close(&e->events);
 	if (e->timer_fd >= 0)
 		close(e->timer_fd);
 	if (e->commit_fd >= 0)
@@ -221,7 +233,7 @@ void kern_dispatch(struct kern *e)
 	eventfd_t commits;
 
 	(void)!eventfd_read(e->commit_fd, &commits);
-	if (nl_hear(&e->events, hear_link, e) == -ENOBUFS)
+	if (netlink_hear(&e->events, hear_link, e) < 0)
 		look_again(e);
 	tell_links(e);
 	tend(e);

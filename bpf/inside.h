@@ -5,7 +5,7 @@
 /*
  * The engine from the inside: what its files share.
  *
- *   engine.c  open, take over, close, clean up        netlink.c  rtnetlink messages
+ *   kern.c    open, take over, close, clean up        netlink.c  rtnetlink: asked and heard
  *   apply.c   validate, allocate, publish             netns.c    namespaces by name, path, pid
  *   check.c   is a configuration good?                veth.c     a container's pair of netdevs
  *   port.c    from a configuration to the maps        shape.c    HTB classes
@@ -14,6 +14,7 @@
  *   trunk.c   ... as a veth pair                      tun.c      ... as a tap
  *   events.c  links that change, ageing               announce.c gratuitous ARP
  *   probe.c   what the kernel offers                  error.c    messages
+ *   link.c    netdevs, one by one and in pairs
  *
  * Control thread only.
  */
@@ -64,8 +65,8 @@ struct kern {
 	uint64_t id;  /* of this engine among others in the namespace: made from the directory's name */
 	char stem[8]; /* what the names of its netdevs begin with */
 	struct kern_bpf *skel;
-	struct nl nl;	  /* asks */
-	struct nl events; /* listens */
+	struct netlink nl;     /* asks */
+	struct netlink events; /* listens */
 	int epoll_fd, timer_fd, commit_fd;
 
 	/* The maps that are memory. */
@@ -92,7 +93,7 @@ struct kern {
 int kern_fail(struct kern_error *err, int code, const char *name, const char *attr, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
 /* The same for a kernel call on a port that failed with code: name made from the errno, nl->why in the message. */
-int kern_fail_nl(struct kern_error *err, int code, const struct nl *nl, const char *attr, const char *fmt, ...)
+int kern_fail_nl(struct kern_error *err, int code, const struct netlink *nl, const char *attr, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 void kern_log(struct kern *e, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -143,11 +144,11 @@ void maps_fdb_forget(struct kern *e, const struct slc_k_mac *key);
 /* Put the program at the netdev's hook, in the place of what is there of ours: no frame passes between. 0 or -errno */
 int tc_attach(struct kern *e, uint32_t ifindex, enum prog prog);
 /* Take all of ours away, and the hook if there is nobody else's. */
-void tc_detach_all(struct nl *nl, uint32_t ifindex);
+void tc_detach_all(struct netlink *nl, uint32_t ifindex);
 /* May the kernel's own address machinery speak on the netdev? */
 void tc_silence(const char *ifname);
 
-/* --- veth.c: see there ------------------------------------------------------------------------------------------------------- */
+/* --- link.c ------------------------------------------------------------------------------------------------------------------ */
 
 struct veth_link {
 	uint32_t ifindex, peer;
@@ -159,22 +160,39 @@ struct veth_link {
 	uint16_t mtu;
 };
 
+/* One end of a pair that is to be made: as the kernel does it where nothing is said. */
+struct veth_end {
+	const char *ifname; /* NULL: the kernel names it */
+	uint16_t mtu;
+	const uint8_t *mac;
+	int ns_fd; /* the namespace that it is made in; 0: this one */
+};
+
+/* -EEXIST: one of the names is taken. */
+int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth_end *far);
+void veth_unmake(struct kern *e, uint32_t ifindex);
+/* Many at once. */
+void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);
+int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out);
+/* In the namespace that the socket was opened in. */
+int veth_link_in(struct netlink *nl, uint32_t ifindex, struct veth_link *out);
+int veth_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias);
+int veth_set_mtu(struct netlink *nl, uint32_t ifindex, uint16_t mtu);
+int veth_set_mac(struct netlink *nl, uint32_t ifindex, const uint8_t mac[6]);
+int veth_set_up(struct netlink *nl, uint32_t ifindex, bool up);
+/* Every link of this namespace. The socket is free to be asked from `each`. */
+int veth_each(struct netlink *nl, void (*each)(void *arg, const struct veth_link *link), void *arg);
+/* 0, or -errno if the message is not a link's. */
+int veth_parse(struct nl_msg *msg, struct veth_link *out);
+
+/* --- veth.c: see there ------------------------------------------------------------------------------------------------------- */
+
 int veth_make(struct kern *e, struct port *p, struct kern_error *err);
 int veth_change(struct kern *e, struct port *p, const struct kern_port_conf *from, const struct kern_port_conf *to,
 		struct kern_error *err);
 int veth_up(struct kern *e, struct port *p);
-void veth_unmake(struct kern *e, uint32_t ifindex);
-/* Many at once. */
-void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);
 /* Is the far end where the port's configuration says? 1, 0, or -errno if the namespace cannot be looked into: its name may be gone before it. */
 int veth_is_there(struct kern *e, const struct port *p);
-int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out);
-int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias);
-int veth_set_mtu(struct nl *nl, uint32_t ifindex, uint16_t mtu);
-int veth_set_up(struct nl *nl, uint32_t ifindex, bool up);
-/* Every link of this namespace. */
-int veth_each(struct nl *nl, void (*each)(void *arg, const struct veth_link *link), void *arg);
-void veth_parse(const struct nlmsghdr *msg, struct veth_link *out);
 
 /* --- shape.c: see there ------------------------------------------------------------------------------------------------------ */
 
@@ -187,7 +205,7 @@ void shape_out_del(struct kern *e, struct port *p);
 /* Frames that the port's classes had no room for. */
 uint64_t shape_in_drops(struct kern *e, const struct port *p);
 uint64_t shape_out_drops(struct kern *e, const struct port *p);
-bool shape_supported(struct nl *nl, uint32_t ifindex);
+bool shape_supported(struct netlink *nl, uint32_t ifindex);
 
 /* --- check.c ---------------------------------------------------------------------------------------------------------------- */
 

@@ -195,13 +195,13 @@ int kern_open(struct kern **engine, const struct kern_config *config, struct ker
 	if (!e)
 		return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	e->config = *config;
-	e->epoll_fd = e->timer_fd = e->commit_fd = e->announce_fd = e->nl.fd = e->events.fd = -1;
+	e->epoll_fd = e->timer_fd = e->commit_fd = e->announce_fd = -1;
 	r = name_engine(e, config->bpf_dir ? config->bpf_dir : KERN_BPF_DIR);
 	if (r < 0) {
 		free(e);
 		return kern_fail(err, r, "invalid", "bpf_dir", "an absolute path under 200 bytes", "bpf_dir %s", config->bpf_dir);
 	}
-	if ((r = nl_open(&e->nl, 0)) < 0) {
+	if ((r = netlink_open(&e->nl)) < 0) {
 		kern_fail_nl(err, r, NULL, NULL, "netlink");
 		goto close;
 	}
@@ -238,7 +238,7 @@ void kern_close(struct kern *e)
 		free(e->ports[i]);
 	events_close(e);
 	maps_close(e);
-	nl_close(&e->nl);
+	netlink_close(&e->nl);
 	if (e->announce_fd >= 0)
 		close(e->announce_fd);
 	free(e);
@@ -318,14 +318,14 @@ int kern_cleanup(const char *bpf_dir)
 		return -ENOMEM;
 	r = name_engine(&c->e, bpf_dir ? bpf_dir : KERN_BPF_DIR);
 	if (r == 0)
-		r = nl_open(&c->e.nl, 0);
+		r = netlink_open(&c->e.nl);
 	if (r < 0)
 		goto out;
 	detach_trunk(c);
 	r = veth_each(&c->e.nl, ours, c);
 	if (c->n)
 		veth_unmake_all(&c->e, c->ifindexes, c->n);
-	nl_close(&c->e.nl);
+	netlink_close(&c->e.nl);
 	if (r == 0)
 		r = remove_pins(c->e.dir);
 out:

@@ -2,237 +2,232 @@
 #include "netlink.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include <netlink/attr.h>
+#include <netlink/errno.h>
+#include <netlink/socket.h>
 #include <sys/socket.h>
 
-#define NL_ANSWER (64 << 10)
+#define ANSWER_SIZE (64 << 10) /* a datagram of the kernel's is 32 KB at most */
+#define HEARD_SIZE  (4 << 20)
 
-int nl_open(struct nl *nl, uint32_t groups)
+int netlink_errno(int code)
 {
-	struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = groups};
-	int on = 1, room = 4 << 20;
+	switch (code < 0 ? -code : 0) {
+	case 0:
+		return 0;
+	case NLE_NOMEM:
+		return -ENOMEM;
+	case NLE_MSGSIZE:
+	case NLE_ATTRSIZE:
+		return -EMSGSIZE;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* libnl turns the errno of a system call that failed into a class; the errno itself is still where the call put it. */
+static int system_error(void)
+{
+	return errno ? -errno : -EIO;
+}
+
+/* --- callbacks -------------------------------------------------------------------------------------------------------------- */
+
+/* An answer to an earlier question, whose reading was given up, is nobody's. */
+static int on_sequence(struct nl_msg *msg, void *arg)
+{
+	const struct netlink *nl = arg;
+
+	return nl->listens || nlmsg_hdr(msg)->nlmsg_seq == nl->seq ? NL_OK : NL_SKIP;
+}
+
+static int on_message(struct nl_msg *msg, void *arg)
+{
+	struct netlink *nl = arg;
+	int r = nl->each && (nl->listens || nl->result == 0) ? nl->each(nl->arg, msg) : 0;
+
+	if (r < 0 && nl->result == 0)
+		nl->result = r;
+	return NL_OK;
+}
+
+static int answered(struct netlink *nl, int error)
+{
+	nl->answered = true;
+	if (nl->result == 0)
+		nl->result = error;
+	return NL_STOP;
+}
+
+static int on_ack(struct nl_msg *msg, void *arg)
+{
+	return answered(arg, 0);
+}
+
+/* The kernel's text lies behind the `len` bytes of the verdict: NETLINK_CAP_ACK keeps the rest of the question out from between. */
+static void take_text(struct netlink *nl, struct nlmsghdr *head, int len)
+{
+	struct nlattr *at[NLMSGERR_ATTR_MAX + 1];
+
+	if (head->nlmsg_flags & NLM_F_ACK_TLVS && nlmsg_parse(head, len, at, NLMSGERR_ATTR_MAX, NULL) == 0 && at[NLMSGERR_ATTR_MSG])
+		nla_strlcpy(nl->why, at[NLMSGERR_ATTR_MSG], sizeof(nl->why));
+}
+
+static int on_error(struct sockaddr_nl *who, struct nlmsgerr *e, void *arg)
+{
+	/* libnl hands over the payload; its header is before it. */
+	take_text(arg, (struct nlmsghdr *)(void *)((char *)e - NLMSG_HDRLEN), sizeof(*e));
+	return answered(arg, e->error);
+}
+
+/* A dump's end carries a verdict too, which libnl does not look at. */
+static int on_finish(struct nl_msg *msg, void *arg)
+{
+	struct nlmsghdr *head = nlmsg_hdr(msg);
+	int error = 0;
+
+	if (nlmsg_datalen(head) >= (int)sizeof(error))
+		memcpy(&error, nlmsg_data(head), sizeof(error));
+	if (error < 0)
+		take_text(arg, head, sizeof(error));
+	return answered(arg, error);
+}
+
+static int on_torn(struct nl_msg *msg, void *arg)
+{
+	((struct netlink *)arg)->torn = true;
+	return NL_OK;
+}
+
+/* --- open, close ------------------------------------------------------------------------------------------------------------ */
+
+static int open_socket(struct netlink *nl)
+{
+	static const struct {
+		enum nl_cb_type type;
+		nl_recvmsg_msg_cb_t call;
+	} calls[] = {{NL_CB_SEQ_CHECK, on_sequence},
+		     {NL_CB_VALID, on_message},
+		     {NL_CB_ACK, on_ack},
+		     {NL_CB_FINISH, on_finish},
+		     {NL_CB_DUMP_INTR, on_torn}};
 
 	memset(nl, 0, sizeof(*nl));
-	nl->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | (groups ? SOCK_NONBLOCK : 0), NETLINK_ROUTE);
-	if (nl->fd < 0)
-		return -errno;
+	nl->sock = nl_socket_alloc();
+	if (!nl->sock)
+		return -ENOMEM;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		nl_socket_modify_cb(nl->sock, calls[i].type, NL_CB_CUSTOM, calls[i].call, nl);
+	nl_socket_modify_err_cb(nl->sock, NL_CB_CUSTOM, on_error, nl);
+	/* A size given, no answer is looked at first to know how long it is. */
+	nl_socket_set_msg_buf_size(nl->sock, ANSWER_SIZE);
+	errno = 0;
+	return nl_connect(nl->sock, NETLINK_ROUTE) < 0 ? system_error() : 0;
+}
+
+int netlink_open(struct netlink *nl)
+{
+	int r = open_socket(nl), on = 1;
+
+	if (r < 0) {
+		netlink_close(nl);
+		return r;
+	}
 	/* Without these the text is missing, or old kernels send the request back: no reason to do without. */
-	setsockopt(nl->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
-	setsockopt(nl->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
-	if (groups)
-		setsockopt(nl->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
-	if (bind(nl->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		int r = -errno;
-
-		nl_close(nl);
-		return r;
-	}
+	setsockopt(netlink_fd(nl), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(netlink_fd(nl), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	return 0;
 }
 
-void nl_close(struct nl *nl)
+int netlink_listen(struct netlink *nl, int group)
 {
-	if (nl->fd >= 0)
-		close(nl->fd);
-	nl->fd = -1;
-}
+	int r = open_socket(nl), room = HEARD_SIZE;
 
-/* Room for `len` bytes at the end, aligned and cleared; NULL if the message is full. */
-static void *room_for(struct nl *nl, size_t len)
-{
-	size_t at = NLMSG_ALIGN(nl->head.nlmsg_len);
-
-	if (at + NLMSG_ALIGN(len) > sizeof(nl->buf)) {
-		nl->overflow = true;
-		return NULL;
+	if (r == 0) {
+		nl->listens = true;
+		setsockopt(netlink_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+		errno = 0;
+		if (nl_socket_set_nonblocking(nl->sock) < 0 || nl_socket_add_membership(nl->sock, group) < 0)
+			r = system_error();
 	}
-	memset(nl->buf + at, 0, NLMSG_ALIGN(len));
-	nl->head.nlmsg_len = at + NLMSG_ALIGN(len);
-	return nl->buf + at;
-}
-
-void nl_raw(struct nl *nl, const void *data, size_t len)
-{
-	void *p = room_for(nl, len);
-
-	if (p)
-		memcpy(p, data, len);
-}
-
-void nl_start(struct nl *nl, uint16_t type, uint16_t flags, const void *header, size_t len)
-{
-	nl->overflow = false;
-	nl->why[0] = '\0';
-	nl->head = (struct nlmsghdr){
-		.nlmsg_len = NLMSG_HDRLEN,
-		.nlmsg_type = type,
-		.nlmsg_flags = NLM_F_REQUEST | flags,
-		.nlmsg_seq = ++nl->seq,
-	};
-	nl_raw(nl, header, len);
-}
-
-void nl_put(struct nl *nl, uint16_t type, const void *data, size_t len)
-{
-	struct rtattr *a = room_for(nl, RTA_LENGTH(len));
-
-	if (!a)
-		return;
-	a->rta_type = type;
-	a->rta_len = RTA_LENGTH(len);
-	if (len)
-		memcpy(RTA_DATA(a), data, len);
-}
-
-void nl_put_u32(struct nl *nl, uint16_t type, uint32_t value)
-{
-	nl_put(nl, type, &value, sizeof(value));
-}
-
-void nl_put_u64(struct nl *nl, uint16_t type, uint64_t value)
-{
-	nl_put(nl, type, &value, sizeof(value));
-}
-
-void nl_put_str(struct nl *nl, uint16_t type, const char *text)
-{
-	nl_put(nl, type, text, strlen(text) + 1);
-}
-
-size_t nl_nest(struct nl *nl, uint16_t type)
-{
-	size_t at = NLMSG_ALIGN(nl->head.nlmsg_len);
-
-	nl_put(nl, type, NULL, 0);
-	return at;
-}
-
-void nl_end(struct nl *nl, size_t at)
-{
-	if (!nl->overflow)
-		((struct rtattr *)(void *)(nl->buf + at))->rta_len = nl->head.nlmsg_len - at;
-}
-
-static int send_request(struct nl *nl)
-{
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-
-	if (nl->overflow)
-		return -EMSGSIZE;
-	if (sendto(nl->fd, nl->buf, nl->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-		return -errno;
-	return 0;
-}
-
-static ssize_t receive(struct nl *nl, char *buf)
-{
-	ssize_t n;
-
-	do {
-		n = recv(nl->fd, buf, NL_ANSWER, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-/* The verdict of an NLMSG_ERROR or NLMSG_DONE message, and its text. */
-static int verdict(struct nl *nl, const struct nlmsghdr *msg)
-{
-	const struct nlmsgerr *e = NLMSG_DATA(msg);
-	struct rtattr *at[NLMSGERR_ATTR_MAX + 1];
-
-	if (msg->nlmsg_len < NLMSG_LENGTH(sizeof(int)))
-		return -EPROTO;
-	/* NETLINK_CAP_ACK: nothing of the request comes back but its header. */
-	if (msg->nlmsg_type == NLMSG_ERROR && msg->nlmsg_flags & NLM_F_ACK_TLVS) {
-		nl_attrs(msg, sizeof(*e), at, NLMSGERR_ATTR_MAX);
-		if (at[NLMSGERR_ATTR_MSG])
-			snprintf(nl->why, sizeof(nl->why), "%.*s", (int)RTA_PAYLOAD(at[NLMSGERR_ATTR_MSG]),
-				 (const char *)RTA_DATA(at[NLMSGERR_ATTR_MSG]));
-	}
-	return e->error;
-}
-
-int nl_ask(struct nl *nl, int (*each)(void *arg, const struct nlmsghdr *msg), void *arg)
-{
-	char buf[NL_ANSWER] __attribute__((aligned(NLMSG_ALIGNTO)));
-	bool ack;
-	int r;
-
-	/* Two bits that mean something else in requests that change. */
-	if ((nl->head.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
-		nl->head.nlmsg_flags |= NLM_F_ACK;
-	ack = false;
-	r = send_request(nl);
 	if (r < 0)
-		return r;
-	while (!ack) {
-		ssize_t n = receive(nl, buf);
-		size_t left = n;
-
-		if (n < 0)
-			return n;
-		for (const struct nlmsghdr *msg = (void *)buf; NLMSG_OK(msg, left); msg = NLMSG_NEXT(msg, left)) {
-			if (msg->nlmsg_seq != nl->seq)
-				continue;
-			if (msg->nlmsg_type == NLMSG_ERROR || msg->nlmsg_type == NLMSG_DONE) {
-				int v = verdict(nl, msg);
-
-				ack = true;
-				if (r == 0)
-					r = v;
-			} else if (each && r == 0) {
-				r = each(arg, msg);
-			}
-		}
-	}
+		netlink_close(nl);
 	return r;
 }
 
-int nl_talk(struct nl *nl)
+void netlink_close(struct netlink *nl)
 {
-	return nl_ask(nl, NULL, NULL);
+	if (nl->sock)
+		nl_socket_free(nl->sock);
+	nl->sock = NULL;
 }
 
-int nl_hear(struct nl *nl, void (*each)(void *arg, const struct nlmsghdr *msg), void *arg)
+int netlink_fd(const struct netlink *nl)
 {
-	char buf[NL_ANSWER] __attribute__((aligned(NLMSG_ALIGNTO)));
+	return nl_socket_get_fd(nl->sock);
+}
 
-	for (;;) {
-		ssize_t n = receive(nl, buf);
-		size_t left = n;
+/* --- questions -------------------------------------------------------------------------------------------------------------- */
 
-		if (n == -EAGAIN || n == 0)
-			return 0;
-		if (n < 0)
-			return n;
-		for (const struct nlmsghdr *msg = (void *)buf; NLMSG_OK(msg, left); msg = NLMSG_NEXT(msg, left))
-			each(arg, msg);
+struct nl_msg *netlink_request(int type, int flags, const void *header, size_t len)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, flags);
+
+	if (msg && nlmsg_append(msg, (void *)header, len, NLMSG_ALIGNTO) < 0) {
+		nlmsg_free(msg);
+		msg = NULL;
 	}
+	return msg;
 }
 
-static void collect(const struct rtattr *a, int left, struct rtattr **at, unsigned max)
+static int send_message(struct netlink *nl, struct nl_msg *msg)
 {
-	memset(at, 0, (max + 1) * sizeof(at[0]));
-	for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-		unsigned type = a->rta_type & NLA_TYPE_MASK;
+	errno = 0;
+	if (nl_send_auto(nl->sock, msg) < 0)
+		return system_error();
+	nl->seq = nlmsg_hdr(msg)->nlmsg_seq;
+	return 0;
+}
 
-		if (type <= max)
-			at[type] = (struct rtattr *)a;
+int netlink_ask(struct netlink *nl, int built, struct nl_msg *msg, netlink_each *each, void *arg)
+{
+	int r = built < 0 ? netlink_errno(built) : msg ? 0 : -ENOMEM;
+
+	nl->why[0] = '\0';
+	if (r == 0)
+		r = send_message(nl, msg);
+	nlmsg_free(msg);
+	if (r < 0)
+		return r;
+	nl->answered = nl->torn = false;
+	nl->result = 0;
+	nl->each = each;
+	nl->arg = arg;
+	while (!nl->answered) {
+		errno = 0;
+		/* The error that the kernel answered with comes back as a class: on_error() had it as it was. */
+		if (nl_recvmsgs_default(nl->sock) < 0 && !nl->answered)
+			return system_error();
 	}
+	return nl->result == 0 && nl->torn ? -EINTR : nl->result;
 }
 
-void nl_attrs(const struct nlmsghdr *msg, size_t len, struct rtattr **at, unsigned max)
+int netlink_talk(struct netlink *nl, int built, struct nl_msg *msg)
 {
-	size_t head = NLMSG_SPACE(len);
-	const char *start = (const char *)msg + head;
-
-	collect((const struct rtattr *)(const void *)start, msg->nlmsg_len < head ? 0 : (int)(msg->nlmsg_len - head), at, max);
+	return netlink_ask(nl, built, msg, NULL, NULL);
 }
 
-void nl_nested(const struct rtattr *nest, struct rtattr **at, unsigned max)
+int netlink_hear(struct netlink *nl, netlink_each *each, void *arg)
 {
-	collect(RTA_DATA(nest), (int)RTA_PAYLOAD(nest), at, max);
+	nl->result = 0;
+	nl->each = each;
+	nl->arg = arg;
+	do {
+		errno = 0;
+	} while (nl_recvmsgs_default(nl->sock) >= 0);
+	if (errno != EAGAIN)
+		return system_error();
+	return nl->result;
 }

@@ -3,61 +3,73 @@
 #define BPF_NETLINK_H
 
 /*
- * rtnetlink: build a request, send it, read the answer.
+ * rtnetlink, by libnl-3 and libnl-route-3: the thin layer between their objects and the kernel's answers.
  *
- *   nl_start(nl, RTM_NEWLINK, NLM_F_CREATE, &ifi, sizeof(ifi));
- *   nl_put_str(nl, IFLA_IFNAME, "a");
- *   at = nl_nest(nl, IFLA_LINKINFO); ... nl_end(nl, at);
- *   r = nl_talk(nl);                         0 or the kernel's own -errno; nl->why is its text, or ""
+ *   link = rtnl_link_alloc(); rtnl_link_set_...(link, ...)   an object says what is wanted
+ *   r = rtnl_link_build_add_request(link, flags, &msg);      libnl makes the message of it
+ *   r = netlink_talk(nl, r, msg);                            0 or the kernel's own -errno; nl->why is its text, or ""
+ *   ... nl_msg_parse(msg, take_object, arg) ...              and of an answer the object
  *
- * Why not libnl: its calls return error classes of their own, into which several errnos fall, and not the kernel's text; what a person
- * needs to mend a refused address or name is in those two. What is left of netlink is in this file.
+ * Why not the calls that do all of it (rtnl_link_add(), nl_send_sync()): they answer with classes, into which several errnos fall (a route that is
+ * not there and a qdisc kind that is not there are one), and without the kernel's extended text; what a person needs to mend a refused address
+ * or name is in those two. Both pass by the callbacks that libnl has for it, so that is where they are taken.
  *
- * A socket belongs to the namespace in which it was opened. One message at a time; not for several threads.
+ * By hand, from a header and attributes, is what libnl-route-3 (3.7) builds no message for, because it knows these objects in caches of its
+ * own only: a dump of all links, the deletion of a group of links, one traffic class, a netdev's filters. See netlink_request().
+ *
+ * Memory. libnl allocates objects and messages, and each allocation may fail: -ENOMEM here. Some of its setters do not say so (those that
+ * copy a string, and that a message is then made of): who uses them looks whether the string is there. A message handed to a function here is
+ * taken over in any case.
+ *
+ * A socket belongs to the namespace in which it was opened. One question at a time; not for several threads. struct netlink does not move
+ * while it is open. A callback may not ask on the socket that it is called for.
+ *
+ * When a listening socket is full the kernel drops what comes, and the next netlink_hear() says -ENOBUFS: ask for everything again.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
 
-struct nl {
-	int fd;
+/* A message of an answer, or that was heard. Negative: see the callers. */
+typedef int netlink_each(void *arg, struct nl_msg *msg);
+
+struct netlink {
+	struct nl_sock *sock; /* NULL: closed */
+	char why[128];	      /* the kernel's text to the last error, or "" */
+
+	/* The question that is being asked. */
 	uint32_t seq;
-	char why[128]; /* the kernel's text to the last error, or "" */
-	bool overflow; /* the message grew too long: nl_talk() says -EMSGSIZE */
-	union {
-		struct nlmsghdr head;
-		char buf[8192];
-	};
+	bool listens, answered, torn;
+	int result;
+	netlink_each *each;
+	void *arg;
 };
 
-/* Groups: bits of RTMGRP_*, for a socket that only listens (non-blocking); 0 for one that asks. 0 or -errno */
-int nl_open(struct nl *nl, uint32_t groups);
-void nl_close(struct nl *nl);
+/* A socket that asks. 0 or -errno, and it is closed. */
+int netlink_open(struct netlink *nl);
+/* One that only listens to a group (RTNLGRP_*), without blocking. */
+int netlink_listen(struct netlink *nl, int group);
+/* Also of one that is closed, or all zero. */
+void netlink_close(struct netlink *nl);
+int netlink_fd(const struct netlink *nl);
 
-void nl_start(struct nl *nl, uint16_t type, uint16_t flags, const void *header, size_t len);
-void nl_put(struct nl *nl, uint16_t type, const void *data, size_t len);
-void nl_put_u32(struct nl *nl, uint16_t type, uint32_t value);
-void nl_put_u64(struct nl *nl, uint16_t type, uint64_t value);
-void nl_put_str(struct nl *nl, uint16_t type, const char *text);
-/* Begin and end a nested attribute. */
-size_t nl_nest(struct nl *nl, uint16_t type);
-void nl_end(struct nl *nl, size_t at);
-/* Room inside a nested attribute for a header of its own (VETH_INFO_PEER). */
-void nl_raw(struct nl *nl, const void *data, size_t len);
+/* What a function of libnl returned, as -errno. Only for those that make no system call: of an answer's error it knows the class alone. */
+int netlink_errno(int code);
+/* A message by hand: type, NLM_F_*, the family's header. NULL when out of memory. */
+struct nl_msg *netlink_request(int type, int flags, const void *header, size_t len);
 
-/* Send, and wait for the acknowledgement. */
-int nl_talk(struct nl *nl);
-/* Send, and hand each message of the answer to `each` (its return value below zero ends the reading and is returned). */
-int nl_ask(struct nl *nl, int (*each)(void *arg, const struct nlmsghdr *msg), void *arg);
-/* Messages that have come to a listening socket; returns 0, -ENOBUFS when some were lost. */
-int nl_hear(struct nl *nl, void (*each)(void *arg, const struct nlmsghdr *msg), void *arg);
-
-/* Attributes of a message behind a header of `len` bytes, by type; at[0..max]. */
-void nl_attrs(const struct nlmsghdr *msg, size_t len, struct rtattr **at, unsigned max);
-void nl_nested(const struct rtattr *nest, struct rtattr **at, unsigned max);
+/* Send, and wait for the acknowledgement. `built`: what the builder of msg returned; if it failed, that, and nothing is sent. */
+int netlink_talk(struct netlink *nl, int built, struct nl_msg *msg);
+/*
+ * Send, and hand each message of the answer to `each`; from its first return below zero on it is not called any more, and that is the result.
+ * -EINTR: a dump during which things changed, so that it may lack some.
+ */
+int netlink_ask(struct netlink *nl, int built, struct nl_msg *msg, netlink_each *each, void *arg);
+/* Messages that have come to a listening socket. -ENOBUFS when some were lost, or what `each` said below zero; others are handed on all the same. */
+int netlink_hear(struct netlink *nl, netlink_each *each, void *arg);
 
 #endif

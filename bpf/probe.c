@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
-#include <linux/if_link.h>
 
 #include "kern.skel.h"
 
@@ -35,21 +34,14 @@ static bool programs_load(void)
 
 static bool veth_and_htb(bool *htb)
 {
-	struct ifinfomsg ifi = {0};
-	struct nl nl;
-	size_t info;
+	struct netlink nl;
 	bool veth;
 
-	if (nl_open(&nl, 0) < 0)
+	if (netlink_open(&nl) < 0)
 		return false;
-	nl_start(&nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	nl_put_str(&nl, IFLA_IFNAME, "a");
-	info = nl_nest(&nl, IFLA_LINKINFO);
-	nl_put(&nl, IFLA_INFO_KIND, "veth", 4);
-	nl_end(&nl, info);
-	veth = nl_talk(&nl) == 0;
+	veth = veth_pair(&nl, &(struct veth_end){.ifname = "a"}, &(struct veth_end){0}) == 0;
 	*htb = veth && shape_supported(&nl, if_nametoindex("a"));
-	nl_close(&nl);
+	netlink_close(&nl);
 	return veth;
 }
 

@@ -21,98 +21,137 @@
 #include <string.h>
 #include <syslog.h>
 
-#include <arpa/inet.h>
-#include <linux/gen_stats.h>
-#include <linux/if_link.h>
-#include <linux/pkt_sched.h>
-#include <linux/veth.h>
+#include <netlink/route/class.h>
+#include <netlink/route/qdisc.h>
+#include <netlink/route/qdisc/fifo.h>
+#include <netlink/route/qdisc/htb.h>
 
-#define ROOT	     TC_H_MAKE(1u << 16, 0)
-#define OUT_CLASS    TC_H_MAKE(1u << 16, 1)
-#define OUT_LEAF     TC_H_MAKE(2u << 16, 0)
-#define IN_MINOR     0x10 /* of port 0 */
-#define BURST_MIN    15140
-#define QUEUE_MIN    (256u << 10)
-#define QUEUE_MAX    (1u << 30)
-#define NS_PER_TICK  64 /* of the packet scheduler's clock */
-#define HTB_VERSION_ 3
+#define ROOT	    TC_HANDLE(1, 0)
+#define OUT_CLASS   TC_HANDLE(1, 1)
+#define OUT_LEAF    TC_HANDLE(2, 0)
+#define IN_MINOR    0x10 /* of port 0 */
+#define BURST_MIN   15140
+#define BURST_MAX_S 256 /* the packet scheduler's clock goes round after 274 s */
+#define QUEUE_MIN   (256u << 10)
+#define QUEUE_MAX   (1u << 30)
+#define QUANTUM	    65536
 
-static int set_root(struct nl *nl, uint32_t ifindex, uint32_t default_minor)
+static void place(void *object, uint32_t ifindex, uint32_t parent, uint32_t handle)
 {
-	struct tc_htb_glob glob = {.version = HTB_VERSION_, .rate2quantum = 10, .defcls = default_minor};
-	size_t at;
+	rtnl_tc_set_ifindex(TC_CAST(object), (int)ifindex);
+	rtnl_tc_set_parent(TC_CAST(object), parent);
+	rtnl_tc_set_handle(TC_CAST(object), handle);
+}
 
-	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = TC_H_ROOT, .tcm_handle = ROOT};
-	int r;
+/* Takes the qdisc over, which is as `r` says. */
+static int add_qdisc(struct netlink *nl, struct rtnl_qdisc *qdisc, int r, int flags)
+{
+	struct nl_msg *msg = NULL;
 
-	nl_start(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tc, sizeof(tc));
-	nl_put_str(nl, TCA_KIND, "htb");
-	at = nl_nest(nl, TCA_OPTIONS);
-	nl_put(nl, TCA_HTB_INIT, &glob, sizeof(glob));
-	nl_end(nl, at);
-	r = nl_talk(nl);
+	if (r == 0)
+		r = rtnl_qdisc_build_add_request(qdisc, NLM_F_CREATE | flags, &msg);
+	rtnl_qdisc_put(qdisc);
+	return netlink_talk(nl, r, msg);
+}
+
+static int set_root(struct netlink *nl, uint32_t ifindex, uint32_t default_minor)
+{
+	struct rtnl_qdisc *qdisc = rtnl_qdisc_alloc();
+	int r = qdisc ? rtnl_tc_set_kind(TC_CAST(qdisc), "htb") : -NLE_NOMEM;
+
+	if (r == 0)
+		r = rtnl_htb_set_defcls(qdisc, default_minor);
+	if (r == 0)
+		place(qdisc, ifindex, TC_H_ROOT, ROOT);
+	r = add_qdisc(nl, qdisc, r, NLM_F_EXCL);
 	/* The netdev is ours, so is what is there: left by one who was killed on the way. */
 	return r == -EEXIST ? 0 : r;
 }
 
-static void del_qdisc(struct nl *nl, uint32_t ifindex)
+static void del_qdisc(struct netlink *nl, uint32_t ifindex)
 {
-	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = TC_H_ROOT};
+	struct rtnl_qdisc *qdisc = rtnl_qdisc_alloc();
+	struct nl_msg *msg = NULL;
+	int r = -NLE_NOMEM;
 
-	nl_start(nl, RTM_DELQDISC, 0, &tc, sizeof(tc));
-	nl_talk(nl);
+	if (qdisc) {
+		rtnl_tc_set_ifindex(TC_CAST(qdisc), (int)ifindex);
+		rtnl_tc_set_parent(TC_CAST(qdisc), TC_H_ROOT);
+		r = rtnl_qdisc_build_delete_request(qdisc, &msg);
+	}
+	rtnl_qdisc_put(qdisc);
+	netlink_talk(nl, r, msg);
 }
 
-/* A burst as the time that it takes at the rate, in ticks. */
-static uint32_t burst_ticks(uint64_t rate, uint64_t burst)
+/* In bytes. The kernel is told the time that they take at the rate. */
+static uint32_t burst_of(uint64_t rate, const struct kern_limit *limit)
 {
-	uint64_t ticks = burst * 1000000000ull / rate / NS_PER_TICK;
-
-	return ticks < 1 ? 1 : ticks > UINT32_MAX ? UINT32_MAX : ticks;
-}
-
-static int set_class(struct nl *nl, uint32_t ifindex, uint32_t classid, const struct kern_limit *limit)
-{
-	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = ROOT, .tcm_handle = classid};
-	uint64_t rate = limit->bps / 8 ? limit->bps / 8 : 1, burst = limit->burst_bytes ? limit->burst_bytes : rate / 100;
-	struct tc_htb_opt opt = {0};
-	size_t at;
+	uint64_t burst = limit->burst_bytes ? limit->burst_bytes : rate / 100;
 
 	if (!limit->burst_bytes && burst < BURST_MIN)
 		burst = BURST_MIN;
-	opt.rate.rate = opt.ceil.rate = rate > UINT32_MAX ? UINT32_MAX : rate;
-	/* With a link layer named, the kernel computes times itself and wants no table of them. */
-	opt.rate.linklayer = opt.ceil.linklayer = TC_LINKLAYER_ETHERNET;
-	opt.buffer = opt.cbuffer = burst_ticks(rate, burst);
-	/* Only siblings that borrow share by it; it must be given, or HTB warns. */
-	opt.quantum = 65536;
-	nl_start(nl, RTM_NEWTCLASS, NLM_F_CREATE, &tc, sizeof(tc));
-	nl_put_str(nl, TCA_KIND, "htb");
-	at = nl_nest(nl, TCA_OPTIONS);
-	nl_put(nl, TCA_HTB_PARMS, &opt, sizeof(opt));
-	if (rate > UINT32_MAX) {
-		nl_put_u64(nl, TCA_HTB_RATE64, rate);
-		nl_put_u64(nl, TCA_HTB_CEIL64, rate);
+	if (burst / BURST_MAX_S > rate)
+		burst = rate * BURST_MAX_S;
+	return burst > INT32_MAX ? INT32_MAX : burst;
+}
+
+static int describe_class(struct rtnl_class *class, uint32_t ifindex, uint32_t classid, const struct kern_limit *limit)
+{
+	uint64_t rate = limit->bps / 8 ? limit->bps / 8 : 1;
+	uint32_t burst = burst_of(rate, limit);
+	int r;
+
+	if ((r = rtnl_tc_set_kind(TC_CAST(class), "htb")) < 0 || (r = rtnl_htb_set_rate64(class, rate)) < 0 ||
+	    (r = rtnl_htb_set_ceil64(class, rate)) < 0 || (r = rtnl_htb_set_rbuffer(class, burst)) < 0 ||
+	    (r = rtnl_htb_set_cbuffer(class, burst)) < 0 ||
+	    /* Only siblings that borrow share by it; it must be given, or HTB warns. */
+	    (r = rtnl_htb_set_quantum(class, QUANTUM)) < 0)
+		return r;
+	place(class, ifindex, ROOT, classid);
+	return 0;
+}
+
+static int set_class(struct netlink *nl, uint32_t ifindex, uint32_t classid, const struct kern_limit *limit)
+{
+	struct rtnl_class *class = rtnl_class_alloc();
+	int r = class ? describe_class(class, ifindex, classid, limit) : -NLE_NOMEM;
+	struct nl_msg *msg = NULL;
+
+	if (r == 0)
+		r = rtnl_class_build_add_request(class, NLM_F_CREATE, &msg);
+	rtnl_class_put(class);
+	return netlink_talk(nl, r, msg);
+}
+
+static void del_class(struct netlink *nl, uint32_t ifindex, uint32_t classid)
+{
+	struct rtnl_class *class = rtnl_class_alloc();
+	struct nl_msg *msg = NULL;
+	int r = -NLE_NOMEM;
+
+	if (class) {
+		place(class, ifindex, ROOT, classid);
+		r = rtnl_class_build_delete_request(class, &msg);
 	}
-	nl_end(nl, at);
-	return nl_talk(nl);
+	rtnl_class_put(class);
+	netlink_talk(nl, r, msg);
 }
 
 /* 100 ms of the rate, and room for a few segmentation requests at any. */
-static int set_leaf(struct nl *nl, uint32_t ifindex, uint32_t classid, uint32_t handle, const struct kern_limit *limit)
+static int set_leaf(struct netlink *nl, uint32_t ifindex, uint32_t classid, uint32_t handle, const struct kern_limit *limit)
 {
 	uint64_t room = limit->bps / 80;
-	struct tc_fifo_qopt opt = {.limit = room < QUEUE_MIN ? QUEUE_MIN : room > QUEUE_MAX ? QUEUE_MAX : room};
+	struct rtnl_qdisc *qdisc = rtnl_qdisc_alloc();
+	int r = qdisc ? rtnl_tc_set_kind(TC_CAST(qdisc), "bfifo") : -NLE_NOMEM;
 
-	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = classid, .tcm_handle = handle};
-
-	nl_start(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &tc, sizeof(tc));
-	nl_put_str(nl, TCA_KIND, "bfifo");
-	nl_put(nl, TCA_OPTIONS, &opt, sizeof(opt));
-	return nl_talk(nl);
+	if (r == 0)
+		r = rtnl_qdisc_fifo_set_limit(qdisc, room < QUEUE_MIN ? QUEUE_MIN : room > QUEUE_MAX ? QUEUE_MAX : room);
+	if (r == 0)
+		place(qdisc, ifindex, classid, handle);
+	return add_qdisc(nl, qdisc, r, NLM_F_REPLACE);
 }
 
-static int failed(struct kern_error *err, int r, const struct nl *nl, const char *attr, const char *port)
+static int failed(struct kern_error *err, int r, const struct netlink *nl, const char *attr, const char *port)
 {
 	if (r == -ENOENT)
 		return kern_fail(err, -EOPNOTSUPP, "not-supported", attr, "limit pps instead", "port %s: the kernel has no HTB",
@@ -127,23 +166,20 @@ struct class_drops {
 	uint64_t drops, waiting;
 };
 
-static int take_class(void *arg, const struct nlmsghdr *msg)
+static void take_class(struct nl_object *object, void *arg)
 {
-	const struct tcmsg *tc = NLMSG_DATA(msg);
-	struct rtattr *at[TCA_MAX + 1], *stats[TCA_STATS_MAX + 1];
+	struct rtnl_tc *tc = TC_CAST(object);
 	struct class_drops *cd = arg;
 
-	nl_attrs(msg, sizeof(*tc), at, TCA_MAX);
-	if (tc->tcm_handle != cd->classid || !at[TCA_STATS2])
-		return 0;
-	nl_nested(at[TCA_STATS2], stats, TCA_STATS_MAX);
-	if (stats[TCA_STATS_QUEUE]) {
-		const struct gnet_stats_queue *q = RTA_DATA(stats[TCA_STATS_QUEUE]);
+	if (rtnl_tc_get_handle(tc) != cd->classid)
+		return;
+	cd->drops = rtnl_tc_get_stat(tc, RTNL_TC_DROPS);
+	cd->waiting = rtnl_tc_get_stat(tc, RTNL_TC_QLEN);
+}
 
-		cd->drops = q->drops;
-		cd->waiting = q->qlen;
-	}
-	return 0;
+static int parse_class(void *arg, struct nl_msg *msg)
+{
+	return netlink_errno(nl_msg_parse(msg, take_class, arg));
 }
 
 static struct class_drops class_drops(struct kern *e, uint32_t ifindex, uint32_t classid)
@@ -151,8 +187,7 @@ static struct class_drops class_drops(struct kern *e, uint32_t ifindex, uint32_t
 	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_handle = classid};
 	struct class_drops cd = {.classid = classid};
 
-	nl_start(&e->nl, RTM_GETTCLASS, 0, &tc, sizeof(tc));
-	nl_ask(&e->nl, take_class, &cd);
+	netlink_ask(&e->nl, 0, netlink_request(RTM_GETTCLASS, 0, &tc, sizeof(tc)), parse_class, &cd);
 	return cd;
 }
 
@@ -203,29 +238,7 @@ void shape_out_del(struct kern *e, struct port *p)
 
 uint32_t shape_classid(uint32_t idx)
 {
-	return TC_H_MAKE(1u << 16, IN_MINOR + idx);
-}
-
-static int create_shaper(struct kern *e, const char *near, const char *far)
-{
-	struct ifinfomsg ifi = {0};
-	struct nl *nl = &e->nl;
-	size_t info, data, peer;
-
-	nl_start(nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, near);
-	nl_put_u32(nl, IFLA_MTU, SHAPER_MTU);
-	info = nl_nest(nl, IFLA_LINKINFO);
-	nl_put(nl, IFLA_INFO_KIND, "veth", 4);
-	data = nl_nest(nl, IFLA_INFO_DATA);
-	peer = nl_nest(nl, VETH_INFO_PEER);
-	nl_raw(nl, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, far);
-	nl_put_u32(nl, IFLA_MTU, SHAPER_MTU);
-	nl_end(nl, peer);
-	nl_end(nl, data);
-	nl_end(nl, info);
-	return nl_talk(nl);
+	return TC_HANDLE(1, IN_MINOR + idx);
 }
 
 int shaper_make(struct kern *e, struct kern_error *err)
@@ -240,7 +253,8 @@ int shaper_make(struct kern *e, struct kern_error *err)
 	snprintf(far, sizeof(far), "%s.r", e->stem);
 	near_index = if_nametoindex(near);
 	if (!near_index) {
-		r = create_shaper(e, near, far);
+		r = veth_pair(&e->nl, &(struct veth_end){.ifname = near, .mtu = SHAPER_MTU},
+			      &(struct veth_end){.ifname = far, .mtu = SHAPER_MTU});
 		if (r < 0)
 			return kern_fail_nl(err, r, &e->nl, "in_bps", "the shaper %s", near);
 		near_index = if_nametoindex(near);
@@ -269,7 +283,7 @@ int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit,
 		return r;
 	r = set_class(&e->nl, e->shaper.near, classid, limit);
 	if (r == 0)
-		r = set_leaf(&e->nl, e->shaper.near, classid, TC_H_MAKE(TC_H_MIN(classid) << 16, 0), limit);
+		r = set_leaf(&e->nl, e->shaper.near, classid, TC_HANDLE(TC_H_MIN(classid), 0), limit);
 	if (r < 0)
 		return failed(err, r, &e->nl, "in_bps", p->rec.conf.name);
 	p->shaped_in = true;
@@ -278,20 +292,17 @@ int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit,
 
 void shape_in_del(struct kern *e, struct port *p)
 {
-	struct tcmsg tc = {.tcm_ifindex = (int)e->shaper.near, .tcm_parent = ROOT, .tcm_handle = shape_classid(p->idx)};
-
 	struct class_drops cd;
 
 	if (!p->shaped_in)
 		return;
 	cd = class_drops(e, e->shaper.near, shape_classid(p->idx));
 	p->rec.lost_in += cd.drops + cd.waiting;
-	nl_start(&e->nl, RTM_DELTCLASS, 0, &tc, sizeof(tc));
-	nl_talk(&e->nl);
+	del_class(&e->nl, e->shaper.near, shape_classid(p->idx));
 	p->shaped_in = false;
 }
 
-bool shape_supported(struct nl *nl, uint32_t ifindex)
+bool shape_supported(struct netlink *nl, uint32_t ifindex)
 {
 	return set_root(nl, ifindex, 0) == 0;
 }

@@ -34,15 +34,15 @@ int tc_attach(struct kern *e, uint32_t ifindex, enum prog prog)
 	return bpf_tc_attach(&hook, &opts);
 }
 
-static int count_filter(void *arg, const struct nlmsghdr *msg)
+static int count_filter(void *arg, struct nl_msg *msg)
 {
 	unsigned *n = arg;
 
-	*n += msg->nlmsg_type == RTM_NEWTFILTER;
+	*n += nlmsg_hdr(msg)->nlmsg_type == RTM_NEWTFILTER;
 	return 0;
 }
 
-void tc_detach_all(struct nl *nl, uint32_t ifindex)
+void tc_detach_all(struct netlink *nl, uint32_t ifindex)
 {
 	static const struct {
 		enum bpf_tc_attach_point point;
@@ -50,6 +50,7 @@ void tc_detach_all(struct nl *nl, uint32_t ifindex)
 	} hooks[] = {{BPF_TC_INGRESS, TC_H_MIN_INGRESS}, {BPF_TC_EGRESS, TC_H_MIN_EGRESS}};
 	LIBBPF_OPTS(bpf_tc_hook, both, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	unsigned others = 0;
+	int r = 0;
 
 	for (unsigned i = 0; i < 2; i++) {
 		LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = hooks[i].point);
@@ -57,10 +58,11 @@ void tc_detach_all(struct nl *nl, uint32_t ifindex)
 		struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = TC_H_MAKE(TC_H_CLSACT, hooks[i].parent)};
 
 		bpf_tc_detach(&hook, &opts);
-		nl_start(nl, RTM_GETTFILTER, NLM_F_DUMP, &tc, sizeof(tc));
-		nl_ask(nl, count_filter, &others);
+		if (r == 0)
+			r = netlink_ask(nl, 0, netlink_request(RTM_GETTFILTER, NLM_F_DUMP, &tc, sizeof(tc)), count_filter, &others);
 	}
-	if (!others)
+	/* Not known is not none. */
+	if (r == 0 && !others)
 		bpf_tc_hook_destroy(&both);
 }
 

@@ -9,9 +9,7 @@
 
 #include <bpf/libbpf.h>
 #include <linux/ethtool.h>
-#include <linux/if_link.h>
 #include <linux/sockios.h>
-#include <linux/veth.h>
 #include <sys/ioctl.h>
 
 /* Ask for one of a netdev's settings, or change it. */
@@ -59,24 +57,8 @@ static int set_offloads(const char *ifname, bool on)
 
 static int create(struct kern *e, const char *name, const char *peer_name, uint16_t mtu)
 {
-	struct ifinfomsg ifi = {0};
-	struct nl *nl = &e->nl;
-	size_t info, data, peer;
-
-	nl_start(nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, name);
-	nl_put_u32(nl, IFLA_MTU, mtu);
-	info = nl_nest(nl, IFLA_LINKINFO);
-	nl_put(nl, IFLA_INFO_KIND, "veth", 4);
-	data = nl_nest(nl, IFLA_INFO_DATA);
-	peer = nl_nest(nl, VETH_INFO_PEER);
-	nl_raw(nl, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, peer_name);
-	nl_put_u32(nl, IFLA_MTU, mtu);
-	nl_end(nl, peer);
-	nl_end(nl, data);
-	nl_end(nl, info);
-	return nl_talk(nl);
+	return veth_pair(&e->nl, &(struct veth_end){.ifname = name, .mtu = mtu},
+			 &(struct veth_end){.ifname = peer_name, .mtu = mtu});
 }
 
 static void far_name(const char *name, char *far)

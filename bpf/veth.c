@@ -19,181 +19,99 @@
 
 #include <arpa/inet.h>
 #include <linux/if_addr.h>
-#include <linux/if_link.h>
-#include <linux/veth.h>
-
-#define GROUP_DYING 0x51c0de /* netdevs that are deleted in one go */
-
-/* --- links ------------------------------------------------------------------------------------------------------------------- */
-
-void veth_parse(const struct nlmsghdr *msg, struct veth_link *out)
-{
-	const struct ifinfomsg *ifi = NLMSG_DATA(msg);
-	struct rtattr *at[IFLA_MAX + 1];
-
-	nl_attrs(msg, sizeof(*ifi), at, IFLA_MAX);
-	memset(out, 0, sizeof(*out));
-	out->ifindex = ifi->ifi_index;
-	out->up = ifi->ifi_flags & IFF_UP;
-	out->lower_up = ifi->ifi_flags & (1u << 16); /* IFF_LOWER_UP */
-	out->peer_nsid = -1;
-	if (at[IFLA_IFNAME])
-		snprintf(out->ifname, sizeof(out->ifname), "%s", (const char *)RTA_DATA(at[IFLA_IFNAME]));
-	if (at[IFLA_IFALIAS])
-		snprintf(out->alias, sizeof(out->alias), "%s", (const char *)RTA_DATA(at[IFLA_IFALIAS]));
-	if (at[IFLA_LINK])
-		out->peer = *(const uint32_t *)RTA_DATA(at[IFLA_LINK]);
-	if (at[IFLA_LINK_NETNSID])
-		out->peer_nsid = *(const int *)RTA_DATA(at[IFLA_LINK_NETNSID]);
-	if (at[IFLA_ADDRESS] && RTA_PAYLOAD(at[IFLA_ADDRESS]) == 6)
-		memcpy(out->mac, RTA_DATA(at[IFLA_ADDRESS]), 6);
-	if (at[IFLA_MTU])
-		out->mtu = *(const uint32_t *)RTA_DATA(at[IFLA_MTU]);
-}
-
-static int take_link(void *arg, const struct nlmsghdr *msg)
-{
-	veth_parse(msg, arg);
-	return 0;
-}
-
-static int link_by_index(struct nl *nl, uint32_t ifindex, struct veth_link *out)
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
-
-	nl_start(nl, RTM_GETLINK, 0, &ifi, sizeof(ifi));
-	return nl_ask(nl, take_link, out);
-}
-
-int veth_link(struct kern *e, uint32_t ifindex, struct veth_link *out)
-{
-	return link_by_index(&e->nl, ifindex, out);
-}
-
-struct each_link {
-	void (*each)(void *arg, const struct veth_link *link);
-	void *arg;
-};
-
-static int hand_link(void *arg, const struct nlmsghdr *msg)
-{
-	struct each_link *el = arg;
-	struct veth_link link;
-
-	if (msg->nlmsg_type != RTM_NEWLINK)
-		return 0;
-	veth_parse(msg, &link);
-	el->each(el->arg, &link);
-	return 0;
-}
-
-int veth_each(struct nl *nl, void (*each)(void *arg, const struct veth_link *link), void *arg)
-{
-	struct each_link el = {each, arg};
-	struct ifinfomsg ifi = {0};
-
-	nl_start(nl, RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi));
-	return nl_ask(nl, hand_link, &el);
-}
-
-int veth_set_up(struct nl *nl, uint32_t ifindex, bool up)
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex, .ifi_flags = up ? IFF_UP : 0, .ifi_change = IFF_UP};
-
-	nl_start(nl, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-	return nl_talk(nl);
-}
-
-int veth_set_alias(struct nl *nl, uint32_t ifindex, const char *alias)
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
-
-	nl_start(nl, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-	nl_put(nl, IFLA_IFALIAS, alias, strlen(alias));
-	return nl_talk(nl);
-}
-
-int veth_set_mtu(struct nl *nl, uint32_t ifindex, uint16_t mtu)
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
-
-	nl_start(nl, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-	nl_put_u32(nl, IFLA_MTU, mtu);
-	return nl_talk(nl);
-}
-
-static int set_mac(struct nl *nl, uint32_t ifindex, const uint8_t mac[6])
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
-
-	nl_start(nl, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
-	nl_put(nl, IFLA_ADDRESS, mac, 6);
-	return nl_talk(nl);
-}
+#include <netlink/route/addr.h>
+#include <netlink/route/route.h>
 
 /* --- making ------------------------------------------------------------------------------------------------------------------ */
 
 static int create_pair(struct kern *e, const struct kern_port_conf *c, const char *host, int ns_fd)
 {
-	struct ifinfomsg ifi = {0};
-	struct nl *nl = &e->nl;
-	size_t info, data, peer;
+	struct veth_end near = {.ifname = host, .mtu = c->mtu};
+	struct veth_end far = {.ifname = c->ifname, .mtu = c->mtu, .ns_fd = ns_fd, .mac = c->has_mac ? c->mac : NULL};
 
-	nl_start(nl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, host);
-	nl_put_u32(nl, IFLA_MTU, c->mtu);
-	info = nl_nest(nl, IFLA_LINKINFO);
-	nl_put(nl, IFLA_INFO_KIND, "veth", 4);
-	data = nl_nest(nl, IFLA_INFO_DATA);
-	peer = nl_nest(nl, VETH_INFO_PEER);
-	nl_raw(nl, &ifi, sizeof(ifi));
-	nl_put_str(nl, IFLA_IFNAME, c->ifname);
-	nl_put_u32(nl, IFLA_MTU, c->mtu);
-	nl_put_u32(nl, IFLA_NET_NS_FD, ns_fd);
-	if (c->has_mac)
-		nl_put(nl, IFLA_ADDRESS, c->mac, 6);
-	nl_end(nl, peer);
-	nl_end(nl, data);
-	nl_end(nl, info);
-	return nl_talk(nl);
+	return veth_pair(&e->nl, &near, &far);
 }
 
-static int change_addr(struct nl *nl, uint16_t type, uint32_t ifindex, const struct kern_ip *ip)
+/* -NLE_*; `to` is the object's setter. */
+static int give_addr(struct rtnl_addr *object, int (*to)(struct rtnl_addr *, struct nl_addr *), uint8_t family, const void *bytes,
+		     uint8_t prefix)
 {
-	struct ifaddrmsg ifa = {
-		.ifa_family = ip->family,
-		.ifa_prefixlen = ip->prefix,
-		/* The scheduler owns the addresses: nobody is asked whether they are free, and they are usable at once. */
-		.ifa_flags = ip->family == AF_INET6 ? IFA_F_NODAD : 0,
-		.ifa_index = ifindex,
-	};
-	size_t len = ip->family == AF_INET ? 4 : 16;
+	struct nl_addr *addr = nl_addr_build(family, bytes, family == AF_INET ? 4 : 16);
+	int r = -NLE_NOMEM;
 
-	nl_start(nl, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0, &ifa, sizeof(ifa));
-	nl_put(nl, IFA_LOCAL, &ip->v4, len);
-	nl_put(nl, IFA_ADDRESS, &ip->v4, len);
-	if (ip->family == AF_INET && ip->prefix < 31 && type == RTM_NEWADDR) {
+	if (addr) {
+		nl_addr_set_prefixlen(addr, prefix);
+		r = to(object, addr);
+	}
+	nl_addr_put(addr);
+	return r;
+}
+
+static int describe_addr(struct rtnl_addr *object, uint32_t ifindex, const struct kern_ip *ip)
+{
+	int r = give_addr(object, rtnl_addr_set_local, ip->family, &ip->v4, ip->prefix);
+
+	rtnl_addr_set_ifindex(object, (int)ifindex);
+	rtnl_addr_set_scope(object, RT_SCOPE_UNIVERSE);
+	/* The scheduler owns the addresses: nobody is asked whether they are free, and they are usable at once. */
+	if (ip->family == AF_INET6)
+		rtnl_addr_set_flags(object, IFA_F_NODAD);
+	if (r == 0 && ip->family == AF_INET && ip->prefix < 31) {
 		struct in_addr bcast = {ip->v4.s_addr | htonl(UINT32_MAX >> ip->prefix)};
 
-		nl_put(nl, IFA_BROADCAST, &bcast, sizeof(bcast));
+		r = give_addr(object, rtnl_addr_set_broadcast, AF_INET, &bcast, ip->prefix);
 	}
-	return nl_talk(nl);
+	return r;
 }
 
-static int change_route(struct nl *nl, uint16_t type, uint32_t ifindex, uint8_t family, const void *gateway)
+static int change_addr(struct netlink *nl, uint16_t type, uint32_t ifindex, const struct kern_ip *ip)
 {
-	struct rtmsg rt = {
-		.rtm_family = family,
-		.rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_STATIC,
-		.rtm_scope = RT_SCOPE_UNIVERSE,
-		.rtm_type = RTN_UNICAST,
-	};
+	struct rtnl_addr *object = rtnl_addr_alloc();
+	int r = object ? describe_addr(object, ifindex, ip) : -NLE_NOMEM;
+	struct nl_msg *msg = NULL;
 
-	nl_start(nl, type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_REPLACE : 0, &rt, sizeof(rt));
-	nl_put(nl, RTA_GATEWAY, gateway, family == AF_INET ? 4 : 16);
-	nl_put_u32(nl, RTA_OIF, ifindex);
-	return nl_talk(nl);
+	if (r == 0)
+		r = type == RTM_NEWADDR ? rtnl_addr_build_add_request(object, NLM_F_REPLACE, &msg)
+					: rtnl_addr_build_delete_request(object, 0, &msg);
+	rtnl_addr_put(object);
+	return netlink_talk(nl, r, msg);
+}
+
+/* A default route: its destination is an address of no length. */
+static int describe_route(struct rtnl_route *route, uint32_t ifindex, uint8_t family, const void *gateway)
+{
+	struct nl_addr *to = nl_addr_build(family, NULL, 0), *via = nl_addr_build(family, gateway, family == AF_INET ? 4 : 16);
+	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+	int r = to && via && hop ? rtnl_route_set_dst(route, to) : -NLE_NOMEM;
+
+	if (r == 0) {
+		rtnl_route_set_table(route, RT_TABLE_MAIN);
+		rtnl_route_set_protocol(route, RTPROT_STATIC);
+		rtnl_route_set_scope(route, RT_SCOPE_UNIVERSE);
+		rtnl_route_set_type(route, RTN_UNICAST);
+		rtnl_route_nh_set_gateway(hop, via);
+		rtnl_route_nh_set_ifindex(hop, (int)ifindex);
+		/* Takes it over. */
+		rtnl_route_add_nexthop(route, hop);
+	} else if (hop) {
+		rtnl_route_nh_free(hop);
+	}
+	nl_addr_put(to);
+	nl_addr_put(via);
+	return r;
+}
+
+static int change_route(struct netlink *nl, uint16_t type, uint32_t ifindex, uint8_t family, const void *gateway)
+{
+	struct rtnl_route *route = rtnl_route_alloc();
+	int r = route ? describe_route(route, ifindex, family, gateway) : -NLE_NOMEM;
+	struct nl_msg *msg = NULL;
+
+	if (r == 0)
+		r = type == RTM_NEWROUTE ? rtnl_route_build_add_request(route, NLM_F_REPLACE, &msg)
+					 : rtnl_route_build_del_request(route, 0, &msg);
+	rtnl_route_put(route);
+	return netlink_talk(nl, r, msg);
 }
 
 static bool has_addr(const struct kern_port_conf *c, const struct kern_ip *ip)
@@ -205,7 +123,7 @@ static bool has_addr(const struct kern_port_conf *c, const struct kern_ip *ip)
 	return false;
 }
 
-static int addr_failed(struct kern_error *err, int r, const struct nl *nl, const struct kern_ip *ip, const char *name)
+static int addr_failed(struct kern_error *err, int r, const struct netlink *nl, const struct kern_ip *ip, const char *name)
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -214,7 +132,7 @@ static int addr_failed(struct kern_error *err, int r, const struct nl *nl, const
 }
 
 /* From the addresses and routes of `old` (NULL: none) to those of c. In the container's namespace, its netdev is up. */
-static int set_addresses(struct nl *nl, uint32_t ifindex, const struct kern_port_conf *old, const struct kern_port_conf *c,
+static int set_addresses(struct netlink *nl, uint32_t ifindex, const struct kern_port_conf *old, const struct kern_port_conf *c,
 			 struct kern_error *err)
 {
 	int r;
@@ -253,18 +171,18 @@ static int set_addresses(struct nl *nl, uint32_t ifindex, const struct kern_port
 static int furnish(struct kern *e, struct port *p, int ns_fd, const struct kern_port_conf *old, const struct kern_port_conf *c,
 		   struct kern_error *err)
 {
-	struct nl nl;
+	struct netlink nl;
 	int back, r;
 
 	r = netns_enter(ns_fd, &back);
 	if (r < 0)
 		return kern_fail_nl(err, r, NULL, "netns", "port %s: entering %s", c->name, c->netns);
-	r = nl_open(&nl, 0);
+	r = netlink_open(&nl);
 	netns_leave(back);
 	if (r < 0)
 		return kern_fail_nl(err, r, NULL, NULL, "port %s: netlink", c->name);
 	if (old && c->has_mac && (!old->has_mac || memcmp(old->mac, c->mac, 6) != 0)) {
-		r = set_mac(&nl, p->peer, c->mac);
+		r = veth_set_mac(&nl, p->peer, c->mac);
 		if (r < 0)
 			kern_fail_nl(err, r, &nl, "mac", "port %s: MAC of %s", c->name, c->ifname);
 	}
@@ -281,7 +199,7 @@ static int furnish(struct kern *e, struct port *p, int ns_fd, const struct kern_
 	}
 	if (r == 0)
 		r = set_addresses(&nl, p->peer, old, c, err);
-	nl_close(&nl);
+	netlink_close(&nl);
 	return r;
 }
 
@@ -309,7 +227,7 @@ static int remove_half_made(struct kern *e, const char *host)
 	uint32_t ifindex = if_nametoindex(host);
 	struct veth_link link;
 
-	if (!ifindex || link_by_index(&e->nl, ifindex, &link) < 0 || link.alias[0])
+	if (!ifindex || veth_link(e, ifindex, &link) < 0 || link.alias[0])
 		return -EEXIST;
 	veth_unmake(e, ifindex);
 	return 0;
@@ -347,7 +265,7 @@ int veth_make(struct kern *e, struct port *p, struct kern_error *err)
 		goto close_ns;
 	port_alias(e, c->name, alias);
 	tc_silence(p->host_ifname);
-	if ((r = veth_set_alias(&e->nl, p->ifindex, alias)) < 0 || (r = link_by_index(&e->nl, p->ifindex, &link)) < 0 ||
+	if ((r = veth_set_alias(&e->nl, p->ifindex, alias)) < 0 || (r = veth_link(e, p->ifindex, &link)) < 0 ||
 	    (r = tc_attach(e, p->ifindex, PROG_PORT_IN)) < 0) {
 		kern_fail_nl(err, r, &e->nl, NULL, "port %s: %s", c->name, p->host_ifname);
 		goto unmake;
@@ -405,54 +323,21 @@ int veth_is_there(struct kern *e, const struct port *p)
 {
 	int ns_fd = netns_open(p->rec.conf.netns), back, r;
 	struct veth_link link;
-	struct nl nl;
+	struct netlink nl;
 
 	if (ns_fd < 0)
 		return ns_fd;
 	r = netns_enter(ns_fd, &back);
 	if (r == 0) {
-		r = nl_open(&nl, 0);
+		r = netlink_open(&nl);
 		netns_leave(back);
 	}
 	if (r == 0) {
 		/* The same index may be another netdev in another namespace; that its peer is our host end tells. */
-		r = link_by_index(&nl, p->peer, &link) == 0 && link.peer == p->ifindex &&
+		r = veth_link_in(&nl, p->peer, &link) == 0 && link.peer == p->ifindex &&
 		    strcmp(link.ifname, p->rec.conf.ifname) == 0;
-		nl_close(&nl);
+		netlink_close(&nl);
 	}
 	close(ns_fd);
 	return r;
-}
-
-/* --- unmaking ---------------------------------------------------------------------------------------------------------------- */
-
-void veth_unmake(struct kern *e, uint32_t ifindex)
-{
-	struct ifinfomsg ifi = {.ifi_index = (int)ifindex};
-
-	nl_start(&e->nl, RTM_DELLINK, 0, &ifi, sizeof(ifi));
-	nl_talk(&e->nl);
-}
-
-void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n)
-{
-	struct ifinfomsg ifi = {0};
-	unsigned together = 0;
-
-	/* Each deletion waits for grace periods; one of a whole group waits for them once. */
-	for (unsigned i = 0; i < n && n > 2; i++) {
-		struct ifinfomsg one = {.ifi_index = (int)ifindexes[i]};
-
-		nl_start(&e->nl, RTM_NEWLINK, 0, &one, sizeof(one));
-		nl_put_u32(&e->nl, IFLA_GROUP, GROUP_DYING);
-		together += nl_talk(&e->nl) == 0;
-	}
-	if (together) {
-		nl_start(&e->nl, RTM_DELLINK, 0, &ifi, sizeof(ifi));
-		nl_put_u32(&e->nl, IFLA_GROUP, GROUP_DYING);
-		if (nl_talk(&e->nl) == 0)
-			return;
-	}
-	for (unsigned i = 0; i < n; i++)
-		veth_unmake(e, ifindexes[i]);
 }
