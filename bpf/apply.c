@@ -328,16 +328,22 @@ static int change_port(struct kern_txn *t, struct change *ch)
 
 static void change_port_back(struct kern *e, struct change *ch)
 {
+	const struct kern_port_conf *was = &ch->old->rec.conf;
 	struct port *p = ch->old;
 	struct kern_error err;
 
-	if (ch->in_changed && ch->was_shaped_in)
-		shape_in_set(e, p, &p->rec.conf.in, &err);
-	else if (ch->in_changed)
+	/* Of an orphan it is not known what its classes were. */
+	if (ch->in_changed && was->in.bps)
+		shape_in_set(e, p, &was->in, &err);
+	else if (ch->in_changed && ch->was_shaped_in && !p->orphan)
+		shape_in_lift(e, p);
+	else if (ch->in_changed && !ch->was_shaped_in)
 		shape_in_del(e, p);
-	if (ch->out_changed && ch->was_shaped_out)
-		shape_out_set(e, p, &p->rec.conf.out, &err);
-	else if (ch->out_changed)
+	if (ch->out_changed && was->out.bps)
+		shape_out_set(e, p, &was->out, &err);
+	else if (ch->out_changed && ch->was_shaped_out && !p->orphan)
+		shape_out_lift(e, p);
+	else if (ch->out_changed && !ch->was_shaped_out)
 		shape_out_del(e, p);
 	if (ch->veth_changed && !p->orphan && veth_change(e, p, &ch->conf, &p->rec.conf, &err) < 0)
 		kern_log(e, LOG_ERR, "%s; it was to be put back after a change that failed", err.msg);
@@ -423,10 +429,10 @@ static void commit_same(struct kern *e, struct change *ch)
 	p->rec.conf = ch->conf;
 	p->orphan = p->adopted = false;
 	port_publish(e, p, orphan ? NULL : &old);
-	if (!ch->conf.in.bps)
-		shape_in_del(e, p);
-	if (!ch->conf.out.bps)
-		shape_out_del(e, p);
+	if (!ch->conf.in.bps && (orphan || old.in.bps))
+		shape_in_lift(e, p);
+	if (!ch->conf.out.bps && (orphan || old.out.bps))
+		shape_out_lift(e, p);
 	maps_record_put(e, p->idx, &p->rec);
 	veth_up(e, p);
 	if (orphan || !old.has_mac || memcmp(old.mac, ch->conf.mac, 6) != 0 ||
@@ -466,7 +472,7 @@ static void commit_trunk(struct kern_txn *t)
 void kern_commit(struct kern_txn *t)
 {
 	struct kern *e = t->e;
-	uint32_t *gone = calloc(t->n_changes + 1, sizeof(gone[0]));
+	uint32_t *gone = calloc(t->n_changes + 2, sizeof(gone[0])), shaper;
 	unsigned n_gone = 0;
 
 	if (t->trunk_set)
@@ -494,6 +500,11 @@ void kern_commit(struct kern_txn *t)
 			commit_made(e, t->changes[i].made);
 	}
 	port_share(e);
+	shaper = shaper_retire(e);
+	if (shaper && gone)
+		gone[n_gone++] = shaper;
+	else if (shaper)
+		veth_unmake(e, shaper);
 	if (n_gone)
 		veth_unmake_all(e, gone, n_gone);
 	free(gone);
@@ -504,6 +515,7 @@ void kern_commit(struct kern_txn *t)
 void kern_abort(struct kern_txn *t)
 {
 	struct kern *e = t->e;
+	uint32_t shaper;
 
 	for (unsigned i = t->n_changes; i-- > 0;) {
 		struct change *ch = &t->changes[i];
@@ -521,6 +533,9 @@ void kern_abort(struct kern_txn *t)
 		maps_ifs_del(e, t->trunk_link.ifindex);
 		tc_detach_all(&e->nl, t->trunk_link.ifindex);
 	}
+	shaper = shaper_retire(e);
+	if (shaper)
+		veth_unmake(e, shaper);
 	free_txn(t);
 }
 

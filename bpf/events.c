@@ -195,13 +195,14 @@ int events_open(struct kern *e)
 		return r;
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (e->epoll_fd < 0 || e->timer_fd < 0)
+	e->look_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (e->epoll_fd < 0 || e->timer_fd < 0 || e->look_fd < 0)
 		return -errno;
 	e->commit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->commit_fd < 0)
 		return -errno;
 	timerfd_settime(e->timer_fd, 0, &each, NULL);
-	if ((r = watch(e, netlink_fd(&e->events))) < 0 || (r = watch(e, e->timer_fd)) < 0)
+	if ((r = watch(e, netlink_fd(&e->events))) < 0 || (r = watch(e, e->timer_fd)) < 0 || (r = watch(e, e->look_fd)) < 0)
 		return r;
 	return watch(e, e->commit_fd);
 }
@@ -212,11 +213,20 @@ void events_committed(struct kern *e)
 	eventfd_write(e->commit_fd, 1);
 }
 
+void events_look_soon(struct kern *e)
+{
+	struct itimerspec once = {.it_value = {.tv_nsec = SHAPE_LOOK_MS * 1000000l}};
+
+	timerfd_settime(e->look_fd, 0, &once, NULL);
+}
+
 void events_close(struct kern *e)
 {
 	netlink_close(&e->events);
 	if (e->timer_fd >= 0)
 		close(e->timer_fd);
+	if (e->look_fd >= 0)
+		close(e->look_fd);
 	if (e->commit_fd >= 0)
 		close(e->commit_fd);
 	if (e->epoll_fd >= 0)
@@ -231,10 +241,13 @@ int kern_fd(struct kern *e)
 void kern_dispatch(struct kern *e)
 {
 	eventfd_t commits;
+	uint64_t looks;
 
 	(void)!eventfd_read(e->commit_fd, &commits);
 	if (netlink_hear(&e->events, hear_link, e) < 0)
 		look_again(e);
 	tell_links(e);
 	tend(e);
+	if (read(e->look_fd, &looks, sizeof(looks)) == sizeof(looks))
+		shape_tend(e);
 }

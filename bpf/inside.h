@@ -27,10 +27,11 @@
 #include "netlink.h"
 #include "sluice/kernel.h"
 
-#define HOST_NAME  "host"
-#define TRUNK_NAME "trunk"
-#define AGING_S	   300
-#define SHAPER_MTU 65535
+#define HOST_NAME     "host"
+#define TRUNK_NAME    "trunk"
+#define AGING_S	      300
+#define SHAPER_MTU    65535
+#define SHAPE_LOOK_MS 50 /* how often a class that is to go is looked at */
 
 /* One program of ours, where it is attached. */
 enum prog { PROG_PORT_IN, PROG_SHAPER_IN, PROG_TRUNK_IN, PROG_TRUNK_OUT, PROG_N };
@@ -48,8 +49,10 @@ struct port {
 	uint32_t ifindex, peer; /* 0: lost */
 	char host_ifname[IFNAMSIZ];
 	bool orphan, adopted;
-	bool host_up; /* the host end is administratively up */
-	bool shaped_in, shaped_out;
+	bool host_up;		    /* the host end is administratively up */
+	bool shaped_in, shaped_out; /* it has a class there: for its limit, or since a limit was lifted, for what waited */
+	uint16_t looks;		    /* at the classes, since a limit was lifted */
+	uint8_t empty_in, empty_out;
 	enum kern_event told; /* what the owner knows of its link */
 };
 
@@ -67,7 +70,7 @@ struct kern {
 	struct kern_bpf *skel;
 	struct netlink nl;     /* asks */
 	struct netlink events; /* listens */
-	int epoll_fd, timer_fd, commit_fd;
+	int epoll_fd, timer_fd, look_fd, commit_fd;
 
 	/* The maps that are memory. */
 	struct slc_k_node *node;
@@ -162,7 +165,7 @@ struct veth_link {
 
 /* One end of a pair that is to be made: as the kernel does it where nothing is said. */
 struct veth_end {
-	const char *ifname; /* NULL: the kernel names it */
+	const char *ifname; /* NULL: the kernel names it, if it is the far end */
 	uint16_t mtu;
 	const uint8_t *mac;
 	int ns_fd; /* the namespace that it is made in; 0: this one */
@@ -197,11 +200,22 @@ int veth_is_there(struct kern *e, const struct port *p);
 /* --- shape.c: see there ------------------------------------------------------------------------------------------------------ */
 
 int shaper_make(struct kern *e, struct kern_error *err);
+/* If no port has a class on it any more, forget it: what it was called, for the caller to delete. 0: it stays, or is not there. */
+uint32_t shaper_retire(struct kern *e);
 uint32_t shape_classid(uint32_t idx);
 int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err);
+/* The port has been published without the limit: its class goes when it is empty. */
+void shape_in_lift(struct kern *e, struct port *p);
+/* At once, and what waits with it. */
 void shape_in_del(struct kern *e, struct port *p);
+/* Has the port such a class, whatever we know of it? */
+bool shape_in_is_there(struct kern *e, const struct port *p);
+bool shape_out_is_there(struct kern *e, const struct port *p);
 int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err);
+void shape_out_lift(struct kern *e, struct port *p);
 void shape_out_del(struct kern *e, struct port *p);
+/* Look at the classes of limits that were lifted. */
+void shape_tend(struct kern *e);
 /* Frames that the port's classes had no room for. */
 uint64_t shape_in_drops(struct kern *e, const struct port *p);
 uint64_t shape_out_drops(struct kern *e, const struct port *p);
@@ -249,6 +263,8 @@ int events_open(struct kern *e);
 void events_link(struct kern *e, const struct veth_link *link);
 /* A commit is over: have the owner told of the links that it changed, at the next dispatch. */
 void events_committed(struct kern *e);
+/* Have shape_tend() called in a moment. */
+void events_look_soon(struct kern *e);
 void events_close(struct kern *e);
 
 #endif

@@ -98,14 +98,15 @@ static int adopt_port(struct kern *e, struct port *p, struct kern_error *err)
 		return 0;
 	}
 	p->adopted = true;
-	p->shaped_in = p->rec.conf.in.bps != 0;
+	/* The record may say less than is: of a limit that was being set, or that was lifted and had frames waiting. */
+	p->shaped_in = p->rec.conf.in.bps || maps_conf(e, p->idx)->flags & SLC_K_SHAPE_IN || shape_in_is_there(e, p);
 	if (!p->ifindex) {
 		kern_log(e, LOG_NOTICE, "port %s was lost while nobody looked", p->rec.conf.name);
 		p->ifindex = maps_conf(e, p->idx)->ifindex;
 		port_lost(e, p);
 		return 0;
 	}
-	p->shaped_out = p->rec.conf.out.bps != 0;
+	p->shaped_out = p->rec.conf.out.bps || maps_conf(e, p->idx)->flags & SLC_K_SHAPE_OUT || shape_out_is_there(e, p);
 	r = tc_attach(e, p->ifindex, PROG_PORT_IN);
 	if (r < 0)
 		return kern_fail_nl(err, r, NULL, NULL, "port %s: program", p->rec.conf.name);
@@ -146,7 +147,10 @@ static int adopt_shaper(struct kern *e, struct kern_error *err)
 
 	snprintf(name, sizeof(name), "%s.q", e->stem);
 	/* Made again as far as it is there, for who made it may not have come to the end. */
-	return if_nametoindex(name) ? shaper_make(e, err) : 0;
+	if (if_nametoindex(name))
+		return shaper_make(e, err);
+	e->node->shaper_ifindex = 0;
+	return 0;
 }
 
 static int adopt(struct kern *e, struct kern_error *err)
@@ -179,6 +183,8 @@ static int adopt(struct kern *e, struct kern_error *err)
 			return r;
 	}
 	port_share(e);
+	/* What was to go may have been left. */
+	events_look_soon(e);
 	return 0;
 }
 
@@ -195,7 +201,7 @@ int kern_open(struct kern **engine, const struct kern_config *config, struct ker
 	if (!e)
 		return kern_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	e->config = *config;
-	e->epoll_fd = e->timer_fd = e->commit_fd = e->announce_fd = -1;
+	e->epoll_fd = e->timer_fd = e->look_fd = e->commit_fd = e->announce_fd = -1;
 	r = name_engine(e, config->bpf_dir ? config->bpf_dir : KERN_BPF_DIR);
 	if (r < 0) {
 		free(e);

@@ -188,22 +188,7 @@ static int describe(struct rtnl_link *link, const struct veth_end *end)
 	return end->mac ? give_mac(link, end->mac) : 0;
 }
 
-int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth_end *far)
-{
-	struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = link ? rtnl_link_veth_get_peer(link) : NULL;
-	int r = peer ? describe(link, near) : -NLE_NOMEM;
-	struct nl_msg *msg = NULL;
-
-	if (r == 0)
-		r = describe(peer, far);
-	if (r == 0)
-		r = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
-	rtnl_link_put(peer);
-	rtnl_link_put(link);
-	return netlink_talk(nl, r, msg);
-}
-
-void veth_unmake(struct kern *e, uint32_t ifindex)
+static int unmake(struct netlink *nl, uint32_t ifindex)
 {
 	struct rtnl_link *link = rtnl_link_alloc();
 	struct nl_msg *msg = NULL;
@@ -214,7 +199,33 @@ void veth_unmake(struct kern *e, uint32_t ifindex)
 		r = rtnl_link_build_delete_request(link, &msg);
 	}
 	rtnl_link_put(link);
-	r = netlink_talk(&e->nl, r, msg);
+	return netlink_talk(nl, r, msg);
+}
+
+int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth_end *far)
+{
+	struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = link ? rtnl_link_veth_get_peer(link) : NULL;
+	int r = peer ? describe(link, near) : -NLE_NOMEM;
+	bool taken = if_nametoindex(near->ifname);
+	struct nl_msg *msg = NULL;
+
+	if (r == 0)
+		r = describe(peer, far);
+	if (r == 0)
+		r = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
+	rtnl_link_put(peer);
+	rtnl_link_put(link);
+	r = netlink_talk(nl, r, msg);
+	/* It may have been made, and what failed is to hear of it. */
+	if (nl->unheard && !taken && if_nametoindex(near->ifname))
+		unmake(nl, if_nametoindex(near->ifname));
+	return r;
+}
+
+void veth_unmake(struct kern *e, uint32_t ifindex)
+{
+	int r = unmake(&e->nl, ifindex);
+
 	/* Gone already is what was wanted: its other end's namespace went. */
 	if (r < 0 && r != -ENODEV)
 		kern_log(e, LOG_ERR, "netdev %u is not deleted: %s", ifindex, strerror(-r));

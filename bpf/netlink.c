@@ -196,6 +196,7 @@ int netlink_ask(struct netlink *nl, int built, struct nl_msg *msg, netlink_each 
 	int r = built < 0 ? netlink_errno(built) : msg ? 0 : -ENOMEM;
 
 	nl->why[0] = '\0';
+	nl->unheard = false;
 	if (r == 0)
 		r = send_message(nl, msg);
 	nlmsg_free(msg);
@@ -208,8 +209,10 @@ int netlink_ask(struct netlink *nl, int built, struct nl_msg *msg, netlink_each 
 	while (!nl->answered) {
 		errno = 0;
 		/* The error that the kernel answered with comes back as a class: on_error() had it as it was. */
-		if (nl_recvmsgs_default(nl->sock) < 0 && !nl->answered)
+		if (nl_recvmsgs_default(nl->sock) < 0 && !nl->answered) {
+			nl->unheard = true;
 			return system_error();
+		}
 	}
 	return nl->result == 0 && nl->torn ? -EINTR : nl->result;
 }

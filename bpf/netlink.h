@@ -19,7 +19,8 @@
  *
  * Memory. libnl allocates objects and messages, and each allocation may fail: -ENOMEM here. Some of its setters do not say so (those that
  * copy a string, and that a message is then made of): who uses them looks whether the string is there. A message handed to a function here is
- * taken over in any case.
+ * taken over in any case. Memory may also be short when the answer comes: an error then does not mean that nothing was done (`unheard`), and
+ * undoing is for who asked.
  *
  * A socket belongs to the namespace in which it was opened. One question at a time; not for several threads. struct netlink does not move
  * while it is open. A callback may not ask on the socket that it is called for.
@@ -44,6 +45,7 @@ struct netlink {
 	/* The question that is being asked. */
 	uint32_t seq;
 	bool listens, answered, torn;
+	bool unheard; /* it was sent, and the answer could not be read: what was asked for may have been done, or not */
 	int result;
 	netlink_each *each;
 	void *arg;

@@ -11,6 +11,10 @@
  * An IFB was tried for `in` and cannot do it: what it reinjects skips the ingress programs. All limited ports share the shaper's qdisc lock; one
  * queue a port keeps their frames apart, and classes do not borrow.
  *
+ * A limit that is lifted loses nothing: frames take the short way as soon as the port is published without it, and those that wait come out
+ * at once, for their class is given all the speed there is. When it has been found empty twice it goes; with the last class of the shaper's the
+ * shaper goes. (What waits after ten seconds, because the old rate put it off for so long, is limit-in or limit-out.)
+ *
  * HTB charges a segmentation request what its segments are on the wire, and lets a class owe a frame that is longer than its burst; it waits
  * afterwards. So the rate is exact over any second at any frame size, and the burst can be small.
  */
@@ -35,6 +39,8 @@
 #define QUEUE_MIN   (256u << 10)
 #define QUEUE_MAX   (1u << 30)
 #define QUANTUM	    65536
+#define EMPTY_LOOKS 2
+#define LOOKS_MAX   (10000 / SHAPE_LOOK_MS)
 
 static void place(void *object, uint32_t ifindex, uint32_t parent, uint32_t handle)
 {
@@ -163,6 +169,7 @@ static int failed(struct kern_error *err, int r, const struct netlink *nl, const
 
 struct class_drops {
 	uint32_t classid;
+	bool there;
 	uint64_t drops, waiting;
 };
 
@@ -173,6 +180,7 @@ static void take_class(struct nl_object *object, void *arg)
 
 	if (rtnl_tc_get_handle(tc) != cd->classid)
 		return;
+	cd->there = true;
 	cd->drops = rtnl_tc_get_stat(tc, RTNL_TC_DROPS);
 	cd->waiting = rtnl_tc_get_stat(tc, RTNL_TC_QLEN);
 }
@@ -203,6 +211,19 @@ uint64_t shape_out_drops(struct kern *e, const struct port *p)
 
 /* --- out ---------------------------------------------------------------------------------------------------------------------- */
 
+/* Nobody is sent to the class any more. */
+static void let_go(struct kern *e, struct port *p, uint32_t ifindex, uint32_t classid)
+{
+	static const struct kern_limit all_there_is = {.bps = 800ull * 1000 * 1000 * 1000};
+	int r = set_class(&e->nl, ifindex, classid, &all_there_is);
+
+	if (r < 0)
+		kern_log(e, LOG_WARNING, "port %s: what waits for its limit comes at the old rate: %s", p->rec.conf.name,
+			 strerror(-r));
+	p->looks = p->empty_in = p->empty_out = 0;
+	events_look_soon(e);
+}
+
 int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err)
 {
 	int r = set_root(&e->nl, p->ifindex, TC_H_MIN(OUT_CLASS));
@@ -221,13 +242,18 @@ int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit
 	return 0;
 }
 
+void shape_out_lift(struct kern *e, struct port *p)
+{
+	if (p->shaped_out)
+		let_go(e, p, p->ifindex, OUT_CLASS);
+}
+
 void shape_out_del(struct kern *e, struct port *p)
 {
 	struct class_drops cd;
 
 	if (!p->shaped_out)
 		return;
-	/* No frame comes here any more; those that wait go with the class. */
 	cd = class_drops(e, p->ifindex, OUT_CLASS);
 	p->rec.lost_out += cd.drops + cd.waiting;
 	del_qdisc(&e->nl, p->ifindex);
@@ -266,8 +292,9 @@ int shaper_make(struct kern *e, struct kern_error *err)
 	if ((r = veth_set_alias(&e->nl, near_index, alias)) < 0 || (r = set_root(&e->nl, near_index, 0)) < 0 ||
 	    (r = tc_attach(e, far_index, PROG_SHAPER_IN)) < 0 || (r = veth_set_up(&e->nl, far_index, true)) < 0 ||
 	    (r = veth_set_up(&e->nl, near_index, true)) < 0 || (r = maps_ifs_set(e, far_index, SLC_K_NOBODY)) < 0) {
+		failed(err, r, &e->nl, "in_bps", near);
 		veth_unmake(e, near_index);
-		return failed(err, r, &e->nl, "in_bps", near);
+		return r;
 	}
 	e->shaper = (struct shaper){near_index, far_index};
 	e->node->shaper_ifindex = near_index;
@@ -284,10 +311,20 @@ int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit,
 	r = set_class(&e->nl, e->shaper.near, classid, limit);
 	if (r == 0)
 		r = set_leaf(&e->nl, e->shaper.near, classid, TC_HANDLE(TC_H_MIN(classid), 0), limit);
-	if (r < 0)
-		return failed(err, r, &e->nl, "in_bps", p->rec.conf.name);
+	if (r < 0) {
+		failed(err, r, &e->nl, "in_bps", p->rec.conf.name);
+		if (!p->shaped_in)
+			del_class(&e->nl, e->shaper.near, classid);
+		return r;
+	}
 	p->shaped_in = true;
 	return 0;
+}
+
+void shape_in_lift(struct kern *e, struct port *p)
+{
+	if (p->shaped_in)
+		let_go(e, p, e->shaper.near, shape_classid(p->idx));
 }
 
 void shape_in_del(struct kern *e, struct port *p)
@@ -300,6 +337,79 @@ void shape_in_del(struct kern *e, struct port *p)
 	p->rec.lost_in += cd.drops + cd.waiting;
 	del_class(&e->nl, e->shaper.near, shape_classid(p->idx));
 	p->shaped_in = false;
+}
+
+bool shape_out_is_there(struct kern *e, const struct port *p)
+{
+	return class_drops(e, p->ifindex, OUT_CLASS).there;
+}
+
+bool shape_in_is_there(struct kern *e, const struct port *p)
+{
+	return e->shaper.near && class_drops(e, e->shaper.near, shape_classid(p->idx)).there;
+}
+
+uint32_t shaper_retire(struct kern *e)
+{
+	uint32_t near = e->shaper.near;
+
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
+		if (e->ports[i] && e->ports[i]->shaped_in)
+			return 0;
+	}
+	e->node->shaper_ifindex = 0;
+	if (near)
+		maps_ifs_del(e, e->shaper.far);
+	e->shaper = (struct shaper){0};
+	return near;
+}
+
+/* --- ending -------------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Has it a class that nobody is sent to any more? Of a port that was found without a configuration nothing is known; one whose limit was being
+ * set when its owner was killed is sent there, though the record does not know it.
+ */
+static bool is_lifted(struct kern *e, const struct port *p, bool shaped, const struct kern_limit *limit, uint32_t flag)
+{
+	return shaped && !p->orphan && !limit->bps && !(maps_conf(e, p->idx)->flags & flag);
+}
+
+static bool is_over(const struct port *p, struct class_drops cd, uint8_t *empty)
+{
+	*empty = cd.waiting ? 0 : *empty + 1;
+	return *empty >= EMPTY_LOOKS || p->looks >= LOOKS_MAX;
+}
+
+/* Whether there is more to come. */
+static bool tend_port(struct kern *e, struct port *p)
+{
+	bool in = is_lifted(e, p, p->shaped_in, &p->rec.conf.in, SLC_K_SHAPE_IN);
+	bool out = is_lifted(e, p, p->shaped_out, &p->rec.conf.out, SLC_K_SHAPE_OUT);
+
+	if (!in && !out)
+		return false;
+	p->looks++;
+	if (in && is_over(p, class_drops(e, e->shaper.near, shape_classid(p->idx)), &p->empty_in))
+		shape_in_del(e, p);
+	if (out && is_over(p, class_drops(e, p->ifindex, OUT_CLASS), &p->empty_out))
+		shape_out_del(e, p);
+	maps_record_put(e, p->idx, &p->rec);
+	return (in && p->shaped_in) || (out && p->shaped_out);
+}
+
+void shape_tend(struct kern *e)
+{
+	bool more = false;
+	uint32_t near;
+
+	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++)
+		more |= e->ports[i] && tend_port(e, e->ports[i]);
+	if (more)
+		events_look_soon(e);
+	near = shaper_retire(e);
+	if (near)
+		veth_unmake(e, near);
 }
 
 bool shape_supported(struct netlink *nl, uint32_t ifindex)

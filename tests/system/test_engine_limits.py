@@ -7,10 +7,11 @@ TCP is shaped, so that it finds its rate by itself and loses nothing: iperf3's a
 limit over the whole time; its first second is held to the rate and the burst.
 """
 
+import json
 import time
 
-from engine import Engine
-from harness import iperf3, test_frame, wait_for
+from engine import Engine, Refused
+from harness import DEADLINE_S, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 
 RATE = 100_000_000
@@ -149,3 +150,114 @@ def test_limits_are_set_and_lifted_under_load(t):
     server.kill()
     client.wait()
     server.wait()
+
+
+def links():
+    """Names and numbers of the node's netdevs."""
+    return {(link["ifname"], link["ifindex"]) for link in json.loads(run("ip", "-j", "link", "show").stdout)}
+
+
+def shaper(e):
+    return {name for name, _ in links() if name.endswith((".q", ".r"))}
+
+
+def lift_under_load(t, attr):
+    """Frames wait for a limit that is lifted: all of them arrive, at once, none is counted as dropped, and what they waited in goes."""
+    e = Engine(t)
+    a, b = (e.container(n, vlan=100) for n in ("a", "b"))
+    limited = a if attr == "in_bps" else b
+    before = links()
+    e.set_port(limited.name, vlan=100, mac=limited.mac, **{attr: 1_000_000})
+    wa, wb = a.wire(), b.wire()
+    # 80 KB at 125 KB/s, of which the burst lets through 15.
+    sent = [test_frame(a.mac, dst=b.mac, size=1000, text=f"n{i}") for i in range(80)]
+    wa.send(*sent)
+    waited = time.monotonic()
+    e.set_port(limited.name, vlan=100, mac=limited.mac)
+    got = set()
+    end = time.monotonic() + DEADLINE_S
+    while len(got) < len(sent):
+        frame = wb.recv(end, lambda f: f.raw in sent)
+        assert frame, f"{len(got)} of {len(sent)}"
+        got.add(frame.raw)
+    print(f"all there after {time.monotonic() - waited:.3f} s")
+    wait_for(lambda: links() == before, "the netdevs are as before")
+    host = e.state(limited.name)["host_ifname"]
+    wait_for(lambda: "htb" not in run("tc", "qdisc", "show", "dev", host).stdout, "the classes go")
+    assert not e.drops("a", "limit-in") and not e.drops("b", "limit-out")
+    assert e.stats("b")["tx_frames"] == len(sent)
+
+
+def test_a_lifted_in_limit_loses_nothing(t):
+    """in_bps lifted while frames wait: they come out, then the shaper goes."""
+    lift_under_load(t, "in_bps")
+
+
+def test_a_lifted_out_limit_loses_nothing(t):
+    """out_bps lifted while frames wait: they come out, then the qdisc goes."""
+    lift_under_load(t, "out_bps")
+
+
+def test_the_shaper_is_there_while_it_is_needed(t):
+    """It comes with the first in_bps and goes with the last, by a change as by a deletion; a refused change leaves none; it comes again."""
+    e = Engine(t)
+    a, b, c = (e.container(n, vlan=100, addr=f"10.0.0.{i}/24") for i, n in enumerate("abc", 1))
+    before = links()
+    for _ in range(3):
+        e.set_port("a", vlan=100, mac=a.mac, addr="10.0.0.1/24", in_bps=RATE)
+        e.set_port("b", vlan=100, mac=b.mac, addr="10.0.0.2/24", in_bps=RATE)
+        assert len(shaper(e)) == 2
+        a.ping("10.0.0.2", count=3)
+        e.set_port("a", vlan=100, mac=a.mac, addr="10.0.0.1/24")
+        wait_for(lambda: run("tc", "class", "show", "dev", min(shaper(e))).stdout.count("class htb") == 1, "a's class goes")
+        assert len(shaper(e)) == 2
+        b.ping("10.0.0.1", count=3)
+        e.set_port("b", vlan=100, mac=b.mac, addr="10.0.0.2/24")
+        wait_for(lambda: links() == before, "the netdevs are as before")
+        a.ping("10.0.0.2", count=3)
+    e.set_port("c", vlan=100, mac=c.mac, in_bps=RATE)
+    assert len(shaper(e)) == 2
+    e.del_port("c")
+    assert links() < before and not shaper(e)
+    try:
+        e.batch([f"port set a netns=a ifname=eth0 vlan=100 mac={a.mac} addr=10.0.0.1/24 in-bps={RATE}", "port add d netns=nowhere ifname=eth0 vlan=100"])
+    except Refused as refused:
+        assert refused.name == "no-such-namespace", refused
+    assert not shaper(e)
+    a.ping("10.0.0.2", count=3)
+
+
+def test_the_shaper_is_taken_over(t):
+    """A restart finds it in use and keeps it, without a lost frame; finds it unused and removes it; finds frames waiting for a lifted limit and lets them out."""
+    e = Engine(t)
+    a = e.container("a", vlan=100, addr="10.0.0.1/24")
+    b = e.container("b", vlan=100, addr="10.0.0.2/24")
+    before = links()
+    attrs = {"vlan": 100, "mac": a.mac, "addr": "10.0.0.1/24"}
+    e.set_port("a", **attrs, in_bps=RATE)
+    limited, near = links(), min(shaper(e))
+    e.kill9()
+    e.start()
+    e.add_port("a", **attrs, in_bps=RATE)
+    a.ping("10.0.0.2", count=3)
+    assert links() == limited
+    # As if the owner had been killed before it was as far as to remove it: he is killed as soon as the limit is lifted.
+    wa, wb = a.wire(), b.wire()
+    e.set_port("a", **attrs, in_bps=1_000_000)
+    sent = [test_frame(a.mac, dst=b.mac, size=1000, text=f"n{i}") for i in range(80)]
+    wa.send(*sent)
+    e.process.stdin.write(f"port set a netns=a ifname=eth0 {e._words(attrs)}\n")  # pylint: disable=protected-access
+    wait_for(lambda: "rate 1Mbit" not in run("tc", "class", "show", "dev", near, check=False).stdout, "lifted")
+    e.kill9()
+    e.start()
+    wait_for(lambda: e.call("ports") and links() == before, "the netdevs are as before")
+    got, end = set(), time.monotonic() + DEADLINE_S
+    while len(got) < len(sent):
+        frame = wb.recv(end, lambda f: f.raw in sent)
+        assert frame, f"{len(got)} of {len(sent)}"
+        got.add(frame.raw)
+    e.add_port("a", **attrs)
+    a.ping("10.0.0.2", count=3)
+    e.set_port("a", **attrs, in_bps=RATE)
+    assert len(shaper(e)) == 2
+    a.ping("10.0.0.2", count=3)
