@@ -139,6 +139,8 @@ int maps_count(struct kern *e, uint32_t idx, struct slc_k_count *sum);
 void maps_count_clear(struct kern *e, uint32_t idx);
 /* Every FDB entry, until `each` returns false. */
 void maps_fdb_each(struct kern *e, bool (*each)(void *arg, const struct slc_k_mac *key, uint64_t at), void *arg);
+/* Where the address is; of nobody's (SLC_K_NOBODY) when there is no entry. */
+uint64_t maps_fdb_at(struct kern *e, uint16_t vid, const uint8_t mac[6]);
 /* Remove a learned entry, and take it off its holder's account. */
 void maps_fdb_forget(struct kern *e, const struct slc_k_mac *key);
 

@@ -51,7 +51,7 @@
 
 #include <netinet/in.h>
 
-#include "sluice/drop.h"
+#include "sluice/kernel.h"
 
 #define KERN_NAME_MAX	     64
 #define KERN_MAX_IPS	     16
@@ -262,17 +262,13 @@ struct kern_port_state {
 	uint32_t macs; /* FDB entries, bound ones too */
 };
 
-struct kern_port_stats {
-	uint64_t rx_frames, rx_bytes; /* from the container, before any drop */
-	uint64_t tx_frames, tx_bytes; /* to the container, after every drop */
-	uint64_t flooded, learn_refused, moved;
-	uint64_t answered; /* ARP and ND questions of this port that the node answered itself */
-	uint64_t drops[SLC_DROP_N];
-};
-
 /* `name`: a port's, or "trunk" or "host" (the host's own stack behind the trunk). -ENOENT when there is no such port. */
 int kern_port_state(struct kern *engine, const char *name, struct kern_port_state *out);
-int kern_port_stats(struct kern *engine, const char *name, struct kern_port_stats *out);
+/*
+ * Counters, of all CPUs together: rx is from the container, before any drop; tx to it, after every drop. What a limit's class had no room for is
+ * in drops and not in tx_frames.
+ */
+int kern_port_stats(struct kern *engine, const char *name, struct slc_k_count *out);
 /* Names of the containers' ports, from *cursor (start with 0); NULL at the end. */
 const char *kern_port_walk(struct kern *engine, unsigned *cursor);
 /* The configuration in force; NULL for an orphan, or if there is no such port. Valid until the next change. */
@@ -286,6 +282,8 @@ struct kern_fdb_entry {
 	char port[KERN_NAME_MAX];
 };
 
+/* Does kern_fdb_walk() have the address behind a container? */
+bool kern_fdb_is_local(struct kern *engine, uint16_t vlan, const uint8_t mac[6]);
 /* Walk the FDB: call `each` for every entry that matches (vlan -1, port NULL: any), until it returns false. -ENOENT: no such port */
 int kern_fdb_walk(struct kern *engine, int vlan, const char *port, bool (*each)(void *arg, const struct kern_fdb_entry *entry),
 		  void *arg);

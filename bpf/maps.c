@@ -304,6 +304,14 @@ static struct slc_k_mac mac_key(uint16_t vid, const uint8_t mac[6])
 	return key;
 }
 
+uint64_t maps_fdb_at(struct kern *e, uint16_t vid, const uint8_t mac[6])
+{
+	struct slc_k_mac key = mac_key(vid, mac);
+	uint64_t at;
+
+	return bpf_map_lookup_elem(bpf_map__fd(e->skel->maps.slc_fdb), &key, &at) < 0 ? SLC_K_AT(SLC_K_NOBODY, 0, 0) : at;
+}
+
 void maps_fdb_forget(struct kern *e, const struct slc_k_mac *key)
 {
 	int fd = bpf_map__fd(e->skel->maps.slc_fdb);

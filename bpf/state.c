@@ -58,31 +58,17 @@ int kern_port_state(struct kern *e, const char *name, struct kern_port_state *ou
 	return 0;
 }
 
-int kern_port_stats(struct kern *e, const char *name, struct kern_port_stats *out)
+int kern_port_stats(struct kern *e, const char *name, struct slc_k_count *out)
 {
-	struct slc_k_count c;
 	uint64_t in, sent;
 	struct port *p;
 	int idx = index_by_name(e, name, &p), r;
 
 	if (idx < 0)
 		return idx;
-	r = maps_count(e, idx, &c);
-	if (r < 0)
+	r = maps_count(e, idx, out);
+	if (r < 0 || !p)
 		return r;
-	*out = (struct kern_port_stats){
-		.rx_frames = c.rx_frames,
-		.rx_bytes = c.rx_bytes,
-		.tx_frames = c.tx_frames,
-		.tx_bytes = c.tx_bytes,
-		.flooded = c.flooded,
-		.learn_refused = c.learn_refused,
-		.moved = c.moved,
-		.answered = c.answered,
-	};
-	memcpy(out->drops, c.drops, sizeof(out->drops));
-	if (!p)
-		return 0;
 	/* The programs count what they hand to a class; what it had no room for did not leave. */
 	in = p->rec.lost_in + shape_in_drops(e, p);
 	sent = p->rec.lost_out + shape_out_drops(e, p);
@@ -111,6 +97,25 @@ const struct kern_port_conf *kern_port_conf(struct kern *e, const char *name)
 	return p && !p->orphan ? &p->rec.conf : NULL;
 }
 
+/* The name of the port that an entry leads to. NULL: an entry may outlive its port for a moment. */
+static const char *name_at(struct kern *e, uint64_t at)
+{
+	uint32_t idx = SLC_K_AT_PORT(at);
+
+	if (idx == SLC_K_TRUNK)
+		return TRUNK_NAME;
+	if (idx == SLC_K_HOST)
+		return HOST_NAME;
+	return idx < SLC_K_PORTS && e->ports[idx] ? e->ports[idx]->rec.conf.name : NULL;
+}
+
+bool kern_fdb_is_local(struct kern *e, uint16_t vlan, const uint8_t mac[6])
+{
+	uint64_t at = maps_fdb_at(e, vlan, mac);
+
+	return SLC_K_AT_PORT(at) >= SLC_K_FIRST && name_at(e, at);
+}
+
 struct fdb_walk {
 	struct kern *e;
 	int vlan, idx;
@@ -132,11 +137,7 @@ static bool walk_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 
 	if ((w->vlan >= 0 && key->vlan != w->vlan) || (w->idx >= 0 && idx != (uint32_t)w->idx))
 		return true;
-	/* An entry may outlive its port for a moment. */
-	name = idx == SLC_K_TRUNK		       ? TRUNK_NAME
-	       : idx == SLC_K_HOST		       ? HOST_NAME
-	       : idx < SLC_K_PORTS && w->e->ports[idx] ? w->e->ports[idx]->rec.conf.name
-						       : NULL;
+	name = name_at(w->e, at);
 	if (!name)
 		return true;
 	memcpy(entry.mac, key->mac, 6);

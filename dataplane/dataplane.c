@@ -411,6 +411,16 @@ void dp_node_info(struct dp *dp, struct dp_node_info *out)
 	};
 }
 
+int dp_fdb_flush(struct dp *dp, const char *port)
+{
+	const struct port *p = dp_port(dp, port);
+
+	if (!p)
+		return -ENOENT;
+	fdb_flush(dp->fdb, p->idx, -1);
+	return 0;
+}
+
 int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, const uint8_t mac[6], struct dp_fdb_entry *out,
 		size_t n)
 {

@@ -322,6 +322,12 @@ struct dp_fdb_entry {
 int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, const uint8_t mac[6], struct dp_fdb_entry *out,
 		size_t n);
 
+/*
+ * Forget the addresses learned behind the port: what was behind it has gone elsewhere, and the port itself stays. Frames to them are flooded until
+ * they are heard of again. Not between dp_prepare() and dp_commit(). -ENOENT if there is no such port.
+ */
+int dp_fdb_flush(struct dp *dp, const char *port);
+
 /* --- events ----------------------------------------------------------------------------------------------------------------- */
 
 enum dp_event_type {

@@ -3,8 +3,8 @@
 /*
  * fdb: the addresses that the switch knows, a page at a time.
  *
- * Containers' addresses are the kernel engine's to tell, by the container's port; the switch has those that are bound behind the trunk, and
- * leaves them out here. Both walks are one to the client: first the switch's, then the kernel's.
+ * Containers' addresses, bound or learned, are the kernel engine's to tell, by the container's port; the switch has them behind the trunk, and
+ * leaves them out here. So an address is told once. Both walks are one to the client: first the switch's, then the kernel's.
  *
  * The answer is {entries, cursor}. With a million entries one answer would neither fit nor be quick; `cursor` is where the next call
  * goes on, null when the walk is over. It is opaque to clients. A page may be short, or empty, and have a cursor. Entries that come or
@@ -88,7 +88,8 @@ static json_t *entry_json(const struct dp_fdb_entry *e)
 /* A page that is being filled. */
 struct page {
 	const struct filter *f;
-	const char *trunk; /* whose bound addresses are told by the kernel engine; NULL: there is none */
+	struct kern *kern; /* NULL: none */
+	const char *trunk; /* the switch's port that containers are behind; NULL: there is none */
 	json_t *list;
 	uint64_t seen; /* entries of the kernel's walk */
 	bool failed, full;
@@ -98,6 +99,14 @@ static void page_add(struct page *p, const struct dp_fdb_entry *e)
 {
 	if (json_array_append_new(p->list, entry_json(e)) < 0)
 		p->failed = true;
+}
+
+/* Is it for the kernel engine to tell? */
+static bool is_containers(const struct page *p, const struct dp_fdb_entry *e)
+{
+	if (!p->trunk || strcmp(e->port, p->trunk) != 0)
+		return false;
+	return e->is_static || kern_fdb_is_local(p->kern, e->vlan, e->mac);
 }
 
 /* 0, or -errno; f->cursor is where to go on, UINT64_MAX at the end. */
@@ -110,7 +119,7 @@ static int page_of_switch(struct page *p, struct dp *dp, struct filter *f)
 		return -ENOMEM;
 	n = dp_fdb_walk(dp, &f->cursor, f->vlan, f->port, f->has_mac ? f->mac : NULL, entries, f->limit);
 	for (int i = 0; i < n && !p->failed; i++)
-		if (!p->trunk || !entries[i].is_static || strcmp(entries[i].port, p->trunk) != 0)
+		if (!is_containers(p, &entries[i]))
 			page_add(p, &entries[i]);
 	free(entries);
 	return n < 0 ? n : 0;
@@ -163,7 +172,7 @@ json_t *fdb_method(struct rpc_session *s, const json_t *params, struct rpc_error
 
 	if (!read_filter(params, &f, err))
 		return NULL;
-	p = (struct page){.f = &f, .trunk = ctl->kern ? ctl->trunk : NULL, .list = json_array()};
+	p = (struct page){.f = &f, .kern = ctl->kern, .trunk = ctl->kern ? ctl->trunk : NULL, .list = json_array()};
 	container = f.port && ctl->kern && kern_port_conf(ctl->kern, f.port);
 	if (p.list && !f.in_kernel && !container) {
 		ret = page_of_switch(&p, ctl->dp, &f);

@@ -209,6 +209,9 @@ union translated {
 };
 
 struct prepared {
+	struct dp *dp;
+	char trunk[DP_NAME_MAX]; /* its port in the switch; "": none */
+	bool leaves;		 /* containers go away, or leave a VLAN, that may have had addresses of others behind them */
 	struct kern_op *ops;
 	size_t *index; /* in the caller's list */
 	union translated *confs;
@@ -224,6 +227,22 @@ static void prepared_free(struct prepared *p)
 	free(p->index);
 	free(p->confs);
 	free(p);
+}
+
+/*
+ * The switch learned them behind the trunk, where the kernel will not know them any more. A port with `mac` has no other, and that one is bound,
+ * in its own VLAN.
+ */
+static bool leaves_addresses(const struct engine_op *op)
+{
+	const struct port_conf *before = op->before, *after = op->kind == ENGINE_DEL ? NULL : op->conf;
+
+	if (op->type != &schema_port || op->kind == ENGINE_ADD || !is_veth(before))
+		return false;
+	if (before->dp.has_mac && before->dp.vlan_mode == DP_VLAN_ACCESS)
+		return false;
+	return !after || before->dp.vlan != after->dp.vlan || before->dp.vlan_mode != after->dp.vlan_mode ||
+	       memcmp(&before->dp.trunks, &after->dp.trunks, sizeof(before->dp.trunks)) != 0;
 }
 
 static void add_op(const struct ctl *ctl, struct prepared *p, const struct engine_op *op, size_t index)
@@ -263,8 +282,12 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 		prepared_free(p);
 		return NULL;
 	}
-	for (size_t i = 0; i < n; i++)
+	p->dp = ctl->dp;
+	snprintf(p->trunk, sizeof(p->trunk), "%s", ctl->trunk ? ctl->trunk : "");
+	for (size_t i = 0; i < n; i++) {
+		p->leaves |= leaves_addresses(&ops[i]);
 		add_op(ctl, p, &ops[i], i);
+	}
 	return p;
 }
 
@@ -382,6 +405,9 @@ static void commit(void *self, void *change)
 
 	if (p->txn)
 		kern_commit(p->txn);
+	/* As with a port of the switch's own that goes. What is still behind the trunk is flooded to, and learned with its next frame. */
+	if (p->leaves && p->trunk[0])
+		dp_fdb_flush(p->dp, p->trunk);
 	prepared_free(p);
 }
 
@@ -420,7 +446,7 @@ json_t *kernel_port_state(struct ctl *ctl, const char *name)
 
 int kernel_port_stats(struct ctl *ctl, const char *name, struct dp_port_stats *out)
 {
-	struct kern_port_stats s = {0};
+	struct slc_k_count s;
 	int ret = ctl->kern ? kern_port_stats(ctl->kern, name, &s) : -ENOENT;
 
 	if (ret < 0)

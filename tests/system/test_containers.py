@@ -130,6 +130,43 @@ def test_isolated_containers(t):
     a.ping(b.addr)
 
 
+def test_learned_addresses_are_told_once(t):
+    """
+    What is learned behind a container is told by the container's port, though the switch knows it too, behind the trunk; of the trunk's own there is
+    nothing left out. Once the container has gone, nothing of it is known, and its address is found elsewhere before it has spoken there.
+    """
+    node = trunk_node(t)
+    a = container(node, "a", 1, vlan=100, mac=None)
+    b = container(node, "b", 2, vlan=100)
+    d, e = host(t, node, "d", 50, vlan=100), host(t, node, "e", 51, vlan=100)
+    run("ip", "addr", "add", "10.0.0.100/24", "dev", "slc0")
+    node.set_port("slc0", vlan=100)
+    a.ping(d.addr)
+    b.ping(e.addr)
+    d.ping("10.0.0.100")
+    behind = "02:00:00:00:00:77"
+    wa, wd, we = a.wire(), d.wire(), e.wire()
+    marker = test_frame(behind, text="it is behind a")
+    wa.send(marker)
+    want = lambda f: f.raw == marker
+    assert wd.recv(time.monotonic() + DEADLINE_S, want) and we.recv(time.monotonic() + DEADLINE_S, want)
+    macs = {"a": json.loads(a.run("ip", "-j", "link", "show", "eth0").stdout)[0]["address"], "slc0": ether_of("slc0")}
+    known = {(100, macs["a"], "a"), (100, behind, "a"), (100, b.mac, "b"), (100, d.mac, "d"), (100, e.mac, "e"), (100, macs["slc0"], "slc0")}
+    assert sorted((x["vlan"], x["mac"], x["port"]) for x in node.fdb()) == sorted(known)
+    assert [x["port"] for x in node.fdb(mac=behind)] == ["a"]
+    assert {x["mac"] for x in node.fdb(port="a")} == {macs["a"], behind}
+    assert [x["mac"] for x in node.fdb(port="slc0")] == [macs["slc0"]]
+    # Known behind the trunk only: nobody else hears of a frame to it.
+    wd.send(test_frame(d.mac, dst=behind, text="to it"), test_frame(d.mac, text="marker"))
+    heard = we.recv(time.monotonic() + DEADLINE_S, lambda f: f.src == d.mac and f.ethertype == frames.ETH_TEST)
+    assert heard.raw == test_frame(d.mac, text="marker"), heard
+    node.del_port("a")
+    assert not node.fdb(mac=behind) and not node.fdb(mac=macs["a"])
+    moved = test_frame(d.mac, dst=behind, text="to its new place")
+    wd.send(moved)
+    assert we.recv(time.monotonic() + DEADLINE_S, lambda f: f.raw == moved)
+
+
 def test_deleted_ports_leave_no_netdev(t):
     """After `port del` both ends are gone, and its addresses from the FDB; the port can be made again."""
     node = trunk_node(t)
@@ -281,6 +318,30 @@ def test_a_stream_beyond_xdp_sockets_resumes(t):
     a_stream_resumes(t, "veth-xdp")
 
 
+def test_the_shaper_goes_with_the_last_limit(t):
+    """The node's netdevs are the same before a container has in_bps and after, with the daemon restarted in either state; a stream loses nothing meanwhile."""
+    node = trunk_node(t)
+    a, b = container(node, "a", 1, vlan=100), container(node, "b", 2, vlan=100)
+    before = links()
+    a.ping(b.addr)
+    stream = a.popen("ping", "-q", "-i", "0.001", "-c", STREAM, b.addr, stdout=subprocess.PIPE)
+    for restart in (node.kill9, node.stop):
+        node.set_port("a", in_bps=1_000_000_000)
+        limited = links()
+        assert len(limited) == len(before) + 2, limited
+        restart()
+        node.start()
+        assert links() == limited
+        node.set_port("a", in_bps=0)
+        wait_for(lambda: links() == before, "the shaper goes")
+        restart()
+        node.start()
+        assert links() == before
+    sent, received = pings(stream)
+    assert sent == received == STREAM, (sent, received)
+    assert not node.drops("a", "limit-in")
+
+
 def test_cleanup_leaves_nothing(t):
     """After --cleanup there is no netdev, pin, program or filter; what is somebody else's stays; a second one finds nothing to do."""
 
@@ -399,6 +460,11 @@ def test_a_namespace_that_went_meanwhile(t):
     b = Container("b")
     wait_for(lambda: node.get("port", "b")["error"] is None and "eth0" in links("b"), "it is made by itself", seconds=2 * DEADLINE_S)
     a.ping("10.0.0.2")
+
+
+def ether_of(ifname):
+    with open(f"/sys/class/net/{ifname}/address", encoding="ascii") as f:
+        return f.read().strip()
 
 
 def mtu_of(ifname):

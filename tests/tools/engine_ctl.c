@@ -352,7 +352,7 @@ static void state(const char *name)
 
 static void stats(const char *name)
 {
-	struct kern_port_stats s;
+	struct slc_k_count s;
 	int r = kern_port_stats(engine, name, &s);
 
 	if (r < 0) {

@@ -252,6 +252,11 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
 	return got;
 }
 
+int dp_fdb_flush(struct dp *dp, const char *port)
+{
+	return fake_port_index(dp, port) < 0 ? -ENOENT : 0;
+}
+
 /* --- events: a test calls fake_dp.cb itself --- */
 
 int dp_events_start(struct dp *dp, dp_event_cb cb, void *arg)
