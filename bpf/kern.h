@@ -26,7 +26,7 @@
  * Limits. Frames/s are policed (limit-in, limit-out). Bits/s are shaped: a limited direction's frames wait in an HTB class, which charges what they take on
  * the wire, headers of every segment included; senders in other containers feel the queue (their sockets' memory stays charged), and lose
  * nothing. Out: the class is on the host end. In: the port's class is on one netdev that all ports share (the shaper), and frames go on from
- * its far end. A class's queue holds 100 ms of the rate, and 256 KB at least; what does not fit is limit-in or limit-out.
+ * its far end; the pair is there while any port has such a limit. What waits when a limit is lifted is not lost. A class's queue holds 100 ms of the rate, and 256 KB at least; what does not fit is limit-in or limit-out.
  *
  * Nobody needs us. Programs, maps and netdevs outlive the process: with the owner dead, forwarding, anti-spoofing and limits go on.
  * kern_open() finds what is there, by the maps under `bpf_dir` and the netdevs' aliases, and takes it over: it puts this version's programs in

@@ -14,8 +14,8 @@
  * not there and a qdisc kind that is not there are one), and without the kernel's extended text; what a person needs to mend a refused address
  * or name is in those two. Both pass by the callbacks that libnl has for it, so that is where they are taken.
  *
- * By hand, from a header and attributes, is what libnl-route-3 (3.7) builds no message for, because it knows these objects in caches of its
- * own only: a dump of all links, the deletion of a group of links, one traffic class, a netdev's filters. See netlink_request().
+ * By hand, from a header and attributes (netlink_request()), is what libnl-route-3 (3.7) builds no message for: the dump of all links, one traffic class,
+ * a netdev's filters (it has them in caches only, which it fills itself and with errors of its own), and the deletion of a group of links.
  *
  * Memory. libnl allocates objects and messages, and each allocation may fail: -ENOMEM here. Some of its setters do not say so (those that
  * copy a string, and that a message is then made of): who uses them looks whether the string is there. A message handed to a function here is

@@ -35,7 +35,7 @@
 #define OUT_LEAF    TC_HANDLE(2, 0)
 #define IN_MINOR    0x10 /* of port 0 */
 #define BURST_MIN   15140
-#define BURST_MAX_S 256 /* the packet scheduler's clock goes round after 274 s */
+#define BURST_MAX_S 274 /* the packet scheduler counts time in 32 bits */
 #define QUEUE_MIN   (256u << 10)
 #define QUEUE_MAX   (1u << 30)
 #define QUANTUM	    65536

@@ -242,7 +242,7 @@ static bool leaves_addresses(const struct engine_op *op)
 	if (before->dp.has_mac && before->dp.vlan_mode == DP_VLAN_ACCESS)
 		return false;
 	return !after || before->dp.vlan != after->dp.vlan || before->dp.vlan_mode != after->dp.vlan_mode ||
-	       memcmp(&before->dp.trunks, &after->dp.trunks, sizeof(before->dp.trunks)) != 0;
+	       memcmp((const void *)&before->dp.trunks, (const void *)&after->dp.trunks, sizeof(before->dp.trunks)) != 0;
 }
 
 static void add_op(const struct ctl *ctl, struct prepared *p, const struct engine_op *op, size_t index)

@@ -139,8 +139,10 @@ struct slc_k_known {
 };
 
 struct slc_k_count {
-	__u64 rx_frames, rx_bytes, tx_frames, tx_bytes;
-	__u64 flooded, learn_refused, moved, answered;
+	__u64 rx_frames, rx_bytes; /* from the container, before any drop */
+	__u64 tx_frames, tx_bytes; /* to the container, after every drop */
+	__u64 flooded, learn_refused, moved;
+	__u64 answered; /* ARP and ND questions of this port that the node answered itself */
 	__u64 drops[SLC_DROP_N];
 };
 
