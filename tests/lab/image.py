@@ -7,8 +7,9 @@
 The kernel is Debian's own, of the package that linux-image-amd64 depends on. It is fetched with apt-get and unpacked in DIR, never
 installed: the machine's own kernel and boot loader are not touched. It is made once, and again when linux-image-amd64 moves on.
 
-    DIR/kernel/        the unpacked package         DIR/vmlinux     the kernel itself, out of its compressed wrapping
-    DIR/initramfs      what guests find as /        DIR/version     the package that all that came from
+    DIR/kernel/           the unpacked package         DIR/vmlinux     the kernel itself, out of its compressed wrapping
+    DIR/initramfs         what guests find as /        DIR/version     the package that all that came from
+    DIR/initramfs.host    what they find who then look at the host's files (lab_kernel.py)
 
 Two things keep a boot under two seconds on an emulated CPU: vmlinux is booted as it is (PVH), because unpacking it would take three
 seconds more, emulated; and the initramfs holds busybox, our programs and the modules of a virtio network card, nothing else.
@@ -31,6 +32,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = ("virtio_pci", "virtio_net")
+# To see the host's files and to write over them; whatever else such a guest loads, it finds there.
+HOST_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 BUSYBOX = "/bin/busybox"
 PROGRAMS = ("flow", "nic")
 
@@ -146,6 +149,7 @@ def make(out):
         write(os.path.join(out, "vmlinux"), unwrap(bzimage))
         write(have, package.encode())
     write(os.path.join(out, "initramfs"), initramfs(out))
+    write(os.path.join(out, "initramfs.host"), initramfs(out, HOST_MODULES))
 
 
 def main():
