@@ -16,36 +16,18 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 
+#include "bell.h"
 #include "dp.h"
 #include "eal.h"
-#include "ethdev.h"
+#include "ethdev_inside.h"
 #include "log.h"
-#include "xsk.h"
 
 #define RING_DEFAULT 1024
+#define SENT_WAITING 32 /* early_cleanup: slots of sent frames whose buffers may wait */
 #define XSK_BUFFERS  8192
 #define XSK_TRIES    20
 #define XSK_RETRY_MS 5
 #define XSK_BIG_ROOM 3840 /* largest buffer that shares a page with its mempool header and mbuf */
-
-/* af-xdp: a receive queue in front of the driver's. */
-struct xsk_queue {
-	kind_burst rx;
-	void *queue;
-	struct rte_mempool *pool;
-	uint64_t no_buffer;
-};
-
-struct ethdev {
-	uint16_t id;
-	struct rte_device *device;
-	struct rte_mempool *own_pool;
-	struct xsk_set xsk;	      /* what the AF_XDP driver opened */
-	int intr_fd[KIND_MAX_QUEUES]; /* what the driver tells, -1: nothing */
-	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
-	struct xsk_queue xq[KIND_MAX_QUEUES];
-	unsigned ifindex; /* af-xdp: the netdev, for the driver says that its link is up whatever becomes of it */
-};
 
 /* --- finding what the driver made ------------------------------------------------------------------------------------- */
 
@@ -84,7 +66,7 @@ static int probe(struct ethdev *e, const char *devargs, struct dp_error *err)
 
 /* --- setting it up ---------------------------------------------------------------------------------------------------- */
 
-static int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu)
+int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu)
 {
 	struct ethdev *e = kp->priv;
 
@@ -105,6 +87,8 @@ static int queues_setup(struct ethdev *e, const struct rte_eth_dev_info *info, s
 		struct rte_eth_txconf tx = info->default_txconf;
 
 		rx.offloads = tx.offloads = 0;
+		if (e->early_cleanup && tx_ring > SENT_WAITING)
+			tx.tx_free_thresh = tx_ring - SENT_WAITING;
 		r = rte_eth_rx_queue_setup(e->id, q, rx_ring, SOCKET_ID_ANY, &rx, pool);
 		if (!r)
 			r = rte_eth_tx_queue_setup(e->id, q, tx_ring, SOCKET_ID_ANY, &tx);
@@ -122,6 +106,7 @@ static int configure(struct kind_port *kp, const struct kind_env *env, const str
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf ec = {0};
 	uint64_t l4 = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	uint64_t requests = RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 	uint16_t n, mtu = conf->mtu;
 	int r = rte_eth_dev_info_get(e->id, &info);
 
@@ -133,9 +118,13 @@ static int configure(struct kind_port *kp, const struct kind_env *env, const str
 	ec.rxmode.mtu = mtu;
 	ec.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	ec.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	/* Segmentation is always ours: drivers disagree on what the checksum field of a request holds. */
+	/* Segmentation is ours but where a row knows better: drivers disagree on what the checksum field of a request holds. */
 	if ((info.tx_offload_capa & l4) == l4)
 		ec.txmode.offloads |= l4;
+	if (e->requests && (info.rx_offload_capa & requests) == requests)
+		ec.rxmode.offloads |= requests;
+	if (e->requests)
+		ec.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	if (n > 1 && info.flow_type_rss_offloads) {
 		ec.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		ec.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
@@ -157,6 +146,8 @@ static int configure(struct kind_port *kp, const struct kind_env *env, const str
 		kp->caps |= KIND_CAP_MULTI_SEG;
 	if (ec.txmode.offloads & l4)
 		kp->caps |= KIND_CAP_CSUM_L4;
+	if (ec.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO)
+		kp->caps |= KIND_CAP_TSO4 | KIND_CAP_TSO6;
 	kp->max_mtu = DP_MTU_MAX;
 	return 0;
 }
@@ -185,12 +176,13 @@ static int start(struct kind_port *kp, const struct dp_port_conf *conf, struct d
 		if (e->intr[q])
 			rte_eth_dev_rx_intr_disable(e->id, q);
 		e->intr_fd[q] = rte_eth_dev_rx_intr_ctl_q_get_fd(e->id, q);
+		e->bell[q] = e->intr_fd[q] >= 0 && bell_is(e->intr_fd[q]);
 	}
 	rte_log_set_level_pattern("lib.ethdev", RTE_LOG_WARNING);
 	return 0;
 }
 
-static void ethdev_close(struct kind_port *kp)
+void ethdev_close(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
 	struct xsk_set before, after;
@@ -217,12 +209,13 @@ static void ethdev_close(struct kind_port *kp)
 	xsk_subtract(&after, &before);
 	xsk_close(&after);
 	rte_mempool_free(e->own_pool);
+	free(e->row);
 	free(e);
 	kp->priv = NULL;
 }
 
-static int open_device(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
-		       const char *driver, const char *devargs, struct dp_error *err)
+int ethdev_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+		const char *driver, const char *devargs, struct dp_error *err)
 {
 	struct ethdev *e = kp->priv;
 	struct xsk_set before;
@@ -242,7 +235,7 @@ static int open_device(struct kind_port *kp, const struct kind_env *env, const s
 	return r;
 }
 
-static struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
+struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
 {
 	struct ethdev *e = calloc(1, sizeof(*e));
 
@@ -254,8 +247,7 @@ static struct ethdev *ethdev_new(struct kind_port *kp, struct dp_error *err)
 	return e;
 }
 
-/* A name that no other device of this process had. */
-static unsigned next_unit(void)
+unsigned ethdev_unit(void)
 {
 	static unsigned unit;
 
@@ -288,7 +280,7 @@ static bool ethdev_link_up(struct kind_port *kp)
 	return rte_eth_link_get_nowait(e->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
+int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
 	int fd = xsk_socket(&e->xsk, q);
@@ -296,7 +288,7 @@ static int ethdev_rx_fd(struct kind_port *kp, uint16_t q)
 	return fd >= 0 ? fd : e->intr_fd[q];
 }
 
-static int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
+int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
 
@@ -305,15 +297,18 @@ static int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
 	return 0;
 }
 
-static void ethdev_rx_disarm(struct kind_port *kp, uint16_t q)
+void ethdev_rx_disarm(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
+	uint64_t rung;
 
 	if (e->intr[q])
 		rte_eth_dev_rx_intr_disable(e->id, q);
+	if (e->bell[q] && read(e->intr_fd[q], &rung, sizeof(rung)) < 0)
+		return; /* it was not what woke the worker */
 }
 
-static void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
+void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 {
 	struct ethdev *e = kp->priv;
 	struct rte_eth_stats st;
@@ -398,7 +393,7 @@ static uint16_t af_xdp_rx(void *queue, struct rte_mbuf **frames, uint16_t n)
 static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
 		      struct dp_error *err)
 {
-	unsigned unit = next_unit();
+	unsigned unit = ethdev_unit();
 	struct ethdev *e = ethdev_new(kp, err);
 	bool large = conf->mtu > 1900 || conf->carrier[0]; /* the trunk's MTU may grow, and the port cannot be made again for it */
 	char devargs[128], name[RTE_MEMPOOL_NAMESIZE];
@@ -419,7 +414,7 @@ static int af_xdp_try(struct kind_port *kp, const struct kind_env *env, const st
 	/* Frames may come from a sender whose kernel left the checksum to "hardware" that is us. */
 	kp->partial_csum = true;
 	snprintf(devargs, sizeof(devargs), "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u", unit, conf->ifname, n_queues);
-	r = open_device(kp, env, conf, n_queues, NULL, devargs, err);
+	r = ethdev_open(kp, env, conf, n_queues, NULL, devargs, err);
 	if (r < 0)
 		return r;
 	for (uint16_t i = 0; i < kp->n_queues; i++) {
@@ -487,7 +482,7 @@ static int nic_open(struct kind_port *kp, const struct kind_env *env, const stru
 	/* One virtio-user driver serves both names. */
 	if (!strcmp(driver, "net_virtio_user"))
 		snprintf(driver, sizeof(driver), "net_virtio");
-	return open_device(kp, env, conf, n_queues, strncmp(driver, "net_", 4) ? NULL : driver, conf->devargs, err);
+	return ethdev_open(kp, env, conf, n_queues, strncmp(driver, "net_", 4) ? NULL : driver, conf->devargs, err);
 }
 
 const struct port_kind ethdev_nic = {.name = "nic", .validate = nic_validate, .open = nic_open, ETHDEV_COMMON};

@@ -3,7 +3,7 @@
 #define DATAPLANE_ETHDEV_H
 
 /*
- * Port kinds that are DPDK ethdevs: af-xdp, nic.
+ * Port kinds that are DPDK ethdevs: af-xdp, nic; and the trunk by vhost-net, whose file is its own (vhost_net.h).
  *
  * They differ in the device arguments that they are made from, and in nothing else: the driver is loaded, the device is
  * hot-plugged, configured with what it and the switch both can, and started; its burst functions are taken out of rte_eth_fp_ops.
@@ -20,7 +20,8 @@
  * are not ethdevs and do not count.
  *
  * Descriptors to sleep on. Drivers with receive interrupts tell theirs. The AF_XDP driver hides its socket, so it is
- * found: the descriptor that appeared while the device was made and is an XDP socket. A driver with none is polled on a timer.
+ * found: the descriptor that appeared while the device was made and is an XDP socket. A driver with none is polled on a timer. Where it is an
+ * eventfd (virtio_user, VFIO), drivers leave it to be read to whoever sleeps on it; a worker that did not read it would never sleep again.
  *
  * Multi-queue: a device gets one queue pair for each that was asked for, if it has them, and RSS over addresses and ports if it can.
  */
