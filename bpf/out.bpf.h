@@ -233,15 +233,20 @@ static long flood_word(u32 w, struct flood_walk *walk)
 	return 0;
 }
 
-/* Give the frame another form. Forms come in flood_slot()'s order, so tags that were taken off are not wanted back. */
-static __always_inline int flood_reform(struct __sk_buff *skb, struct flood *fl, struct form to)
+/*
+ * Give the frame another form. Forms come in flood_slot()'s order, so tags that were taken off are not wanted back. A function of its own: the
+ * verifier would follow each of its ways through all members.
+ */
+__noinline int flood_reform(struct __sk_buff *skb, struct flood *fl, u32 strip, u32 push)
 {
-	struct form step = {.push = to.push};
+	struct form step = {.push = push};
 
-	if (to.strip == fl->form.strip && to.push == fl->form.push)
+	if (!fl)
+		return -1;
+	if (strip == fl->form.strip && push == fl->form.push)
 		return 0;
-	step.strip = to.strip - fl->form.strip + fl->form.push;
-	fl->form = to;
+	step.strip = strip - fl->form.strip + fl->form.push;
+	fl->form = (struct form){strip, push};
 	/* At most three come off: the switch's tag and two inside. */
 	if (step.strip > 2) {
 		if (bpf_skb_vlan_pop(skb))
@@ -255,14 +260,11 @@ static __always_inline int flood_reform(struct __sk_buff *skb, struct flood *fl,
 static long flood_form(u32 slot, struct flood_walk *walk)
 {
 	struct flood *fl = &walk->fl;
-	struct form to = {0, 0};
 
 	if (slot > 0) {
 		if (!fl->wanted[slot & 3])
 			return 0;
-		to.strip = slot == 3 ? fl->f.n_tags : fl->f.own;
-		to.push = slot == 1;
-		if (flood_reform(walk->skb, fl, to))
+		if (flood_reform(walk->skb, fl, slot == 3 ? fl->f.n_tags : fl->f.own, slot == 1))
 			return 1;
 	}
 	bpf_loop(SLC_K_WORDS, flood_word, walk, 0);
@@ -275,6 +277,7 @@ static __noinline int flood_rest(struct __sk_buff *skb, struct flood *fl, u32 po
 	struct slc_k_port *p = get_port(port);
 	struct slc_k_vlan *v = get_vlan(fl->f.vid);
 	const struct slc_k_conf *c;
+	struct form form;
 
 	if (!p || !v || !bit(v->members, port))
 		return TC_ACT_SHOT;
@@ -283,7 +286,8 @@ static __noinline int flood_rest(struct __sk_buff *skb, struct flood *fl, u32 po
 		return TC_ACT_SHOT;
 	fl->reached = 1;
 	/* Both ends of a trunk netdev's own path show their VLAN without a tag. */
-	if (flood_reform(skb, fl, vlan_egress_form(c, &fl->f)))
+	form = vlan_egress_form(c, &fl->f);
+	if (flood_reform(skb, fl, form.strip, form.push))
 		return TC_ACT_SHOT;
 	out_count(skb, port);
 	skb->mark = 0;
@@ -304,6 +308,12 @@ __noinline int out_flood(struct __sk_buff *skb, const struct frame *f, u32 src, 
 	if (!f || !n)
 		return TC_ACT_SHOT;
 	walk.fl.f = *f;
+	/*
+	 * Zeros that the verifier does not know for zeros. Before Linux 6.7 it follows a loop's body once, takes what holds then for what holds at every
+	 * turn, and cuts out what it believes unreachable: the turns that give the frame another form.
+	 */
+	for (u32 i = 0; i < sizeof(walk.fl.wanted); i++)
+		walk.fl.wanted[i] = skb->len >> 31;
 	v = get_vlan(f->vid);
 	if (!v)
 		return TC_ACT_SHOT;
