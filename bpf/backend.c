@@ -34,6 +34,7 @@ static const char *lacks_xdp_sockets(char *why, size_t size)
 
 static const struct trunk_backend rows[KERN_TRUNK_BY_N] = {
 	[KERN_TRUNK_VETH] = {"veth", "af-packet", &trunk_pair, true, nothing},
+	[KERN_TRUNK_VHOST_NET] = {"vhost-net", "vhost-net", &trunk_tun, true, vhost_net_lacks},
 	[KERN_TRUNK_TAP] = {"tap", "tap", &trunk_tun, true, tun_lacks},
 	[KERN_TRUNK_VETH_XDP] = {"veth-xdp", "af-xdp", &trunk_pair, false, lacks_xdp_sockets},
 };

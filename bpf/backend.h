@@ -7,6 +7,7 @@
  *
  *                    host's stack, containers                     the switch (dp_port_conf.carrier)
  *      veth          slc0 ==== veth pair ==== slc0-dp ----------- af-packet: our packet sockets, requests for offloads cross
+ *      vhost-net     slc0, a tap ==== the kernel's vhost thread = vhost-net: rings in our memory (DPDK's virtio_user), requests cross
  *      tap           slc0, a tap -------------------------------- tap: our reader of /dev/net/tun, requests cross
  *      veth-xdp      slc0 ==== the pair ===== slc0-dp ----------- af-xdp: DPDK's XDP sockets; none cross, offloads are off on slc0
  *
@@ -25,6 +26,22 @@
  * On two cores the sender is the limit, and veth and tap are as good; but a tap's frames are read one system call each, which costs the worker six times
  * what a ring costs it, and the worker has guests to serve. XDP sockets cost it least, and lose six sevenths of TCP, for segmentation must be done
  * before them. Latency is the same within what the machine moves.
+ *
+ * The kernel of that machine has no vhost-net. The same on Debian's 6.1, emulated (trunk.py --lab), two CPUs of a machine with ten
+ * times the work that it could do, the worker sleeping when idle (--poll adaptive): three alternating rounds, of which the ratios to veth are worth
+ * something, the median of those of each round:
+ *
+ *                                               veth                 vhost-net             tap                 vhost-net / veth   tap / veth
+ *      14 bytes there and back, p50, ms         16.1 [7.9..24.4]     28.1 [4.2..46.2]      12.3 [11.9..60.2]   1.74               1.55
+ *      64 bytes out of a container, kpps        13 [12..13]          1 [0..4]              6 [5..7]            0.07               0.53
+ *      ... into one, kpps                       7 [7..10]            6 [5..7]              6 [4..8]            0.88               0.84
+ *      what one in costs the worker, us         135 [88..138]        12 [3..81]            135 [85..142]       0.09               1.05
+ *      one TCP connection out, Mbit/s           80 [70..80]          80 [20..80]           30 [10..70]         1.03               0.37
+ *      ... in                                   50 [0..50]           40 [30..50]           60 [10..120]        0.96               2.39
+ *
+ * With vhost-net the kernel's half is a thread's, which wants a CPU of its own: the worker's share of a frame into a container falls to a tenth, for it
+ * no longer walks the kernel; TCP is as good; but where sender and worker have both CPUs to themselves, the thread gets none, and small frames starve.
+ * So veth, which needs no third, comes first; a node with CPUs to spare and a worker that has not asks for vhost-net. tap costs the worker most.
  *
  * A netdev is of a family (trunk_family): what it is made as. Backends of one family take each other's over, with the addresses and routes on it;
  * to go from one family to another is the operator's decision (`sluiced --cleanup` first), for it costs him those. The netdev itself
@@ -64,6 +81,7 @@ extern const struct trunk_family trunk_pair, trunk_tun;
 
 /* The `lacks` of backends on a tap. */
 const char *tun_lacks(char *why, size_t size);
+const char *vhost_net_lacks(char *why, size_t size);
 
 /* What drives the netdev ("veth", "tun"), or "". `driver`: 32 bytes. */
 void trunk_driver(const char *ifname, char *driver);

@@ -201,7 +201,14 @@ struct kern_trunk_conf {
 };
 
 /* By which the trunk leads to the switch: rows of backend.h, where it is said what each is. */
-enum kern_trunk_by { KERN_TRUNK_VETH, KERN_TRUNK_TAP, KERN_TRUNK_VETH_XDP, KERN_TRUNK_BY_N, KERN_TRUNK_AUTO = KERN_TRUNK_BY_N };
+enum kern_trunk_by {
+	KERN_TRUNK_VETH,
+	KERN_TRUNK_VHOST_NET,
+	KERN_TRUNK_TAP,
+	KERN_TRUNK_VETH_XDP,
+	KERN_TRUNK_BY_N,
+	KERN_TRUNK_AUTO = KERN_TRUNK_BY_N
+};
 
 /* A trunk netdev that is there. */
 struct kern_trunk_netdev {

@@ -31,6 +31,19 @@ const char *tun_lacks(char *why, size_t size)
 	return known ? NULL : "taps without vnet headers or several queues";
 }
 
+const char *vhost_net_lacks(char *why, size_t size)
+{
+	/* Opening it loads its module. */
+	int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) {
+		snprintf(why, size, "/dev/vhost-net: %s", strerror(errno));
+		return why;
+	}
+	close(fd);
+	return tun_lacks(why, size);
+}
+
 /*
  * It is named before it is told to stay: whoever is killed in between leaves nothing.
  */

@@ -8,6 +8,7 @@
 #include "packet/packet_kind.h"
 #include "tap/tap_kind.h"
 #include "vhost/vhost_kind.h"
+#include "vhost_net.h"
 
 #define TRUNK "trunk"
 
@@ -26,7 +27,7 @@ static const struct port_kind *const rows[] = {
 };
 
 /* Kind "trunk", by carrier. */
-static const struct port_kind *const trunks[] = {&no_trunk, &packet_trunk, &ethdev_xdp_trunk, &tap_trunk};
+static const struct port_kind *const trunks[] = {&no_trunk, &packet_trunk, &ethdev_xdp_trunk, &tap_trunk, &vhost_net_trunk};
 
 const struct port_kind *kind_at(unsigned i)
 {

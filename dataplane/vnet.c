@@ -140,6 +140,11 @@ static void put_bytes(struct rte_mbuf *m, uint32_t at, const void *bytes, unsign
 	}
 }
 
+void vnet_put(struct rte_mbuf *m, uint32_t at, uint16_t value)
+{
+	put_bytes(m, at, &value, sizeof(value));
+}
+
 /*
  * The ones' complement sum of the bytes from `at` to the frame's end. Not rte_raw_cksum_mbuf(): where a segment starts at an odd
  * byte it swaps a sum before folding it, and loses the carry (DPDK 22.11).
@@ -286,6 +291,21 @@ static int request_segments(const struct virtio_net_hdr *vh, struct rte_mbuf *m)
 	m->ol_flags |= udp ? RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
 	if (!udp)
 		*field = csum_sub(*field, rte_cpu_to_be_16(h.l4_bytes));
+	return 0;
+}
+
+int vnet_csum_rest(struct rte_mbuf *m, uint32_t start, uint32_t offset)
+{
+	uint16_t field, rest;
+
+	if (start + offset + sizeof(field) > m->data_len)
+		return -EINVAL;
+	memcpy(&field, rte_pktmbuf_mtod_offset(m, const uint8_t *, start + offset), sizeof(field));
+	rest = sum_from(m, m->data_len);
+	if ((m->data_len - start) & 1)
+		rest = rte_bswap16(rest);
+	field = ~csum_add(~field, rest);
+	vnet_put(m, start + offset, field ? field : 0xffff);
 	return 0;
 }
 

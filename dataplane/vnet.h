@@ -58,4 +58,13 @@ int vnet_to_mbuf(const struct virtio_net_hdr *vh, struct rte_mbuf *m);
  */
 int vnet_from_mbuf(const struct rte_mbuf *m, struct virtio_net_hdr *vh, uint32_t *edit, uint16_t *value);
 
+/* Write such a value. The field lies inside the frame, whose bytes there are the caller's alone. Any worker. */
+void vnet_put(struct rte_mbuf *m, uint32_t at, uint16_t value);
+
+/*
+ * A checksum that was finished over the first segment's bytes from `start` alone, and stands at start + offset: finish it over those of the
+ * others too. Any worker. 0, or -EINVAL: the field is not in the first segment.
+ */
+int vnet_csum_rest(struct rte_mbuf *m, uint32_t start, uint32_t offset);
+
 #endif

@@ -22,6 +22,7 @@ static const struct schema_choice polls[] = {{"adaptive", DP_POLL_ADAPTIVE}, {"b
 static const struct schema_choice trunks[] = {{"auto", CONFIG_TRUNK_AUTO},
 					      {"none", CONFIG_TRUNK_NONE},
 					      {"veth", CONFIG_TRUNK_BY + KERN_TRUNK_VETH},
+					      {"vhost-net", CONFIG_TRUNK_BY + KERN_TRUNK_VHOST_NET},
 					      {"tap", CONFIG_TRUNK_BY + KERN_TRUNK_TAP},
 					      {"veth-xdp", CONFIG_TRUNK_BY + KERN_TRUNK_VETH_XDP},
 					      {NULL, 0}};
@@ -76,7 +77,7 @@ static const struct option options[] = {
 	 "no thin containers in this build"},
 	{{"trunk", SCHEMA_ENUM, AT(trunk), .choices = trunks,
 	  .doc = "how the kernel side is attached; auto: the best that there is; none: no containers (kind=veth)"},
-	 "auto|veth|tap|veth-xdp|none",
+	 "auto|veth|vhost-net|tap|veth-xdp|none",
 	 "auto",
 	 NULL},
 	{{"trunk-name", SCHEMA_STRING, AT(trunk_name), .doc = "netdev of the trunk"}, "NAME", "slc0", NULL},

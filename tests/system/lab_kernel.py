@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole kernel for a test: Debian's own, under QEMU, with this machine's files around it.
 
-    @deadline(300)
+    @deadline(600)
     @whole_kernel("vhost_net", "tun")
     def test_something(t):                        runs in there, as pid 1 of a sandbox like any other
         node = t.node(trunk="vhost-net")
@@ -45,7 +45,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 IN_LAB = "SLUICE_IN_LAB"
 # The daemon's own: a trunk of any kind, the kernel engine, shaping; a bridge to compare with.
 MODULES = ("veth", "tun", "sch_ingress", "cls_bpf", "act_mirred", "sch_htb", "ifb")
-MACHINE_DEADLINE_S = 240
+MACHINE_DEADLINE_S = 500
 EXIT_SKIP = 77
 
 FURNISH = """
@@ -131,7 +131,7 @@ class Machine(Guest):
 
 
 def whole_kernel(*modules, **machine):
-    """Decorator: the test runs on a whole kernel with these modules, MODULES besides. Give it a @deadline of 300 s."""
+    """Decorator: the test runs on a whole kernel with these modules, MODULES besides. Give it a @deadline of 600 s."""
 
     def mark(function):
         @functools.wraps(function)

@@ -8,7 +8,7 @@ from harness import deadline, run
 from lab_kernel import IN_LAB, Machine, whole_kernel
 
 
-@deadline(300)
+@deadline(600)
 def test_a_machine_has_the_hosts_files_and_a_kernel_of_its_own(t):
     """Debian's kernel, modules as asked for, cgroup v2 alone; our files to read, and what is written there does not come here."""
     machine = Machine(t, modules=["sch_netem"]).start()
@@ -23,7 +23,7 @@ def test_a_machine_has_the_hosts_files_and_a_kernel_of_its_own(t):
     assert not os.path.exists(here + ".new")
 
 
-@deadline(300)
+@deadline(600)
 def test_a_machine_tells_how_a_script_ended(t):
     """Output of both streams and the exit status come back; several scripts run side by side."""
     machine = Machine(t).start()
@@ -34,7 +34,7 @@ def test_a_machine_tells_how_a_script_ended(t):
     assert long.wait(check=False) == "through\n" and long.status == 4
 
 
-@deadline(300)
+@deadline(600)
 @whole_kernel("vhost_net")
 def test_a_marked_test_runs_in_there(t):
     """The harness works on the other kernel: a node, namespaces, a ping through the switch."""

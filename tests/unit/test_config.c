@@ -213,7 +213,7 @@ static void what_this_build_cannot_do_is_said_or_refused(void **state)
 	assert_string_equal(config_unsupported(&c, 0, &text), "cgroup-root");
 	assert_string_equal(text, "no thin containers in this build");
 	assert_null(config_unsupported(&c, 1, &text));
-	OPTION_ERROR("trunk kmod: not one of auto, none, veth, tap, veth-xdp", "--trunk", "kmod");
+	OPTION_ERROR("trunk kmod: not one of auto, none, veth, vhost-net, tap, veth-xdp", "--trunk", "kmod");
 }
 
 static void every_backend_of_the_trunk_can_be_asked_for(void **state)

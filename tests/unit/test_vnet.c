@@ -421,6 +421,46 @@ static void sctp_gets_its_crc32c(void **state)
 	}
 }
 
+static uint16_t finished(uint16_t raw)
+{
+	return raw == 0xffff ? 0xffff : (uint16_t)~raw;
+}
+
+/* As DPDK's virtio driver leaves it: the sum reaches as far as the first buffer does. */
+static void a_checksum_over_the_first_segment_is_finished_over_all(void **state)
+{
+	for (uint32_t room = 90; room < 600; room++) {
+		uint32_t start = 54 + room % 2;
+		uint16_t part, whole, got;
+		struct rte_mbuf *m;
+
+		ipv4(&f, 1, 47, 1000);
+		payload(&f, 1000);
+		part = finished(rte_raw_cksum(f.b + start, room - start));
+		whole = finished(rte_raw_cksum(f.b + start, f.len - start));
+		memcpy(f.b + start + 6, &part, 2);
+		m = mbuf_of(&f, room);
+		assert_int_equal(vnet_csum_rest(m, start, 6), 0);
+		bytes_of(m, &g);
+		memcpy(&got, g.b + start + 6, 2);
+		assert_int_equal(got, whole);
+		memcpy(g.b + start + 6, &part, 2);
+		assert_memory_equal(f.b, g.b, f.len);
+		rte_pktmbuf_free(m);
+	}
+}
+
+static void a_checksum_field_in_another_segment_is_malformed(void **state)
+{
+	struct rte_mbuf *m;
+
+	tcp4(&f, 0, 200);
+	m = mbuf_of(&f, 100);
+	assert_int_equal(vnet_csum_rest(m, 80, 19), -EINVAL);
+	assert_int_equal(vnet_csum_rest(m, 80, 18), 0);
+	rte_pktmbuf_free(m);
+}
+
 /* --- contradictions --------------------------------------------------------------------------------------------------- */
 
 static void expect_malformed(struct virtio_net_hdr vh)
@@ -634,6 +674,8 @@ int main(void)
 		cmocka_unit_test(unnameable_checksums_are_finished_here),
 		cmocka_unit_test(sctp_gets_its_crc32c),
 		cmocka_unit_test(checksum_outside_the_frame_is_malformed),
+		cmocka_unit_test(a_checksum_over_the_first_segment_is_finished_over_all),
+		cmocka_unit_test(a_checksum_field_in_another_segment_is_malformed),
 		cmocka_unit_test(segmentation_of_what_is_not_that_is_malformed),
 		cmocka_unit_test(udp_segmentation_contradictions_are_malformed),
 		cmocka_unit_test(ipv6_chains_that_end_nowhere_are_malformed),

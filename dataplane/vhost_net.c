@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <rte_ether.h>
+
+#include "dp.h"
+#include "ethdev_inside.h"
+#include "vhost_net.h"
+#include "vhost_net_inside.h"
+
+#define RING_DEFAULT 1024u
+
+struct vhost_net {
+	char ifname[IFNAMSIZ];
+	unsigned ifindex;
+	struct rtnl_link_stats64 before; /* the netdev's counters when the port was opened */
+	struct vhost_net_queue q[KIND_MAX_QUEUES];
+};
+
+/* --- the netdev --------------------------------------------------------------------------------------------------------- */
+
+static int netdev_ioctl(const char *name, unsigned long what, struct ifreq *ifr)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(ifr->ifr_name, sizeof(ifr->ifr_name), "%s", name);
+	r = ioctl(fd, what, ifr) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* Its counters; zeros if it is gone. */
+static void netdev_stats(unsigned ifindex, struct rtnl_link_stats64 *out)
+{
+	struct {
+		struct nlmsghdr h;
+		struct if_stats_msg m;
+	} ask = {
+		{.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETSTATS, .nlmsg_flags = NLM_F_REQUEST},
+		{.family = AF_UNSPEC, .ifindex = ifindex, .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)},
+	};
+	struct {
+		struct nlmsghdr h;
+		struct if_stats_msg m;
+		struct rtattr a;
+		struct rtnl_link_stats64 stats;
+		char more[256]; /* a later kernel's counters */
+	} answer = {0};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	ssize_t n = -1;
+
+	memset(out, 0, sizeof(*out));
+	if (fd >= 0 && send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask))
+		n = recv(fd, &answer, sizeof(answer), 0);
+	if (n >= (ssize_t)offsetof(typeof(answer), more) && answer.h.nlmsg_type == RTM_NEWSTATS &&
+	    answer.a.rta_type == IFLA_STATS_LINK_64)
+		*out = answer.stats;
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool vhost_net_link_up(struct kind_port *kp)
+{
+	const struct vhost_net *v = ((struct ethdev *)kp->priv)->row;
+	struct ifreq ifr = {0};
+
+	return if_nametoindex(v->ifname) == v->ifindex && netdev_ioctl(v->ifname, SIOCGIFFLAGS, &ifr) == 0 &&
+	       ifr.ifr_flags & IFF_UP;
+}
+
+static void vhost_net_lost(struct kind_port *kp, struct kind_lost *out)
+{
+	const struct vhost_net *v = ((struct ethdev *)kp->priv)->row;
+	struct rtnl_link_stats64 now;
+
+	netdev_stats(v->ifindex, &now);
+	if (now.tx_dropped > v->before.tx_dropped)
+		out->rx_missed = now.tx_dropped - v->before.tx_dropped;
+	if (now.rx_frame_errors > v->before.rx_frame_errors)
+		out->tx_error = now.rx_frame_errors - v->before.rx_frame_errors;
+	for (unsigned i = 0; i < KIND_MAX_QUEUES; i++) {
+		out->malformed += CMM_LOAD_SHARED(v->q[i].malformed);
+		out->tx_error += CMM_LOAD_SHARED(v->q[i].tx_error);
+	}
+}
+
+/* --- the port's life ---------------------------------------------------------------------------------------------------- */
+
+static int vhost_net_validate(const struct dp_port_conf *conf, struct dp_error *err)
+{
+	uint32_t ring = conf->ring;
+
+	if (ring && (ring < 64 || ring > 32768 || ring & (ring - 1)))
+		return dp_fail(err, -EINVAL, "out-of-range", "ring", NULL, "ring %u: not a power of two from 64 to 32768", ring);
+	return 0;
+}
+
+static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
+			  struct dp_error *err)
+{
+	char mac[RTE_ETHER_ADDR_FMT_SIZE], devargs[256];
+	struct vhost_net *v;
+	struct ifreq ifr = {0};
+	struct ethdev *e;
+	int r = netdev_ioctl(conf->ifname, SIOCGIFHWADDR, &ifr);
+
+	if (r < 0)
+		return dp_fail(err, r, "no-such-device", "ifname", NULL, "netdev %s: %s", conf->ifname, strerror(-r));
+	rte_ether_format_addr(mac, sizeof(mac), (const struct rte_ether_addr *)ifr.ifr_hwaddr.sa_data);
+	v = calloc(1, sizeof(*v));
+	e = v ? ethdev_new(kp, err) : NULL;
+	if (!e) {
+		free(v);
+		return dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
+	}
+	snprintf(v->ifname, sizeof(v->ifname), "%s", conf->ifname);
+	v->ifindex = if_nametoindex(conf->ifname);
+	netdev_stats(v->ifindex, &v->before);
+	e->row = v;
+	e->requests = e->early_cleanup = true;
+	snprintf(devargs, sizeof(devargs), "net_virtio_user%u,path=/dev/vhost-net,iface=%s,mac=%s,queues=%u,queue_size=%u",
+		 ethdev_unit(), conf->ifname, mac, n_queues, conf->ring ? conf->ring : RING_DEFAULT);
+	r = ethdev_open(kp, env, conf, n_queues, "net_virtio", devargs, err);
+	if (r < 0)
+		return r;
+	for (uint16_t i = 0; i < kp->n_queues; i++) {
+		v->q[i] = (struct vhost_net_queue){
+			.rx = kp->rx, .tx = kp->tx, .rxq = kp->rxq[i], .txq = kp->txq[i], .pool = env->pool};
+		kp->rxq[i] = kp->txq[i] = &v->q[i];
+	}
+	kp->rx = vhost_net_rx;
+	kp->tx = vhost_net_tx;
+	return 0;
+}
+
+const struct port_kind vhost_net_trunk = {
+	.name = "trunk",
+	.carrier = "vhost-net",
+	.poll_link = true,
+	.validate = vhost_net_validate,
+	.open = vhost_net_open,
+	.close = ethdev_close,
+	.link_up = vhost_net_link_up,
+	.set_mtu = ethdev_set_mtu,
+	.rx_fd = ethdev_rx_fd,
+	.rx_arm = ethdev_rx_arm,
+	.rx_disarm = ethdev_rx_disarm,
+	.lost = vhost_net_lost,
+};
