@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trunk's backends beside each other: what `--trunk auto` should take.
 
-    trunk.py [--build DIR] [--rounds N] [--seconds T] [--backends LIST] [--poll busy|adaptive] [--json FILE]
+    trunk.py [--build DIR] [--rounds N] [--seconds T] [--backends LIST] [--poll busy|adaptive] [--json FILE] [--lab]
 
           netns a            the node                                                                   netns d
          +-------+     +------------------------------------------------------------------+           +-------+
@@ -18,13 +18,15 @@
 
 Each backend has a node of its own, and one runs at a time: a turn starts it, measures, and stops it. Turns alternate, ROUNDS times each, in an
 order that changes with the round. Printed are the median, the lowest and the highest of the rounds, and the ratio to the first backend, the
-median of the ratios of turns of one round. A backend that the kernel lacks is left out, and said so.
+median of the ratios of turns of one round. A backend that the kernel lacks is left out, and said so. With --lab all of it runs on Debian's kernel
+under QEMU, which has them all: emulated, so ratios are what it is good for, and slow: a minute for a turn.
 """
 
 import argparse
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -36,10 +38,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
 import sandbox  # noqa: E402
 from containers import container, host, trunk_node  # noqa: E402
 from harness import Test, add_ports  # noqa: E402
+from lab_kernel import Machine  # noqa: E402
 from measure import own_the_cpu  # noqa: E402
 
 CORE, WORKER_CORE, VLAN = 0, 1, 100
 BACKENDS = ("veth", "vhost-net", "tap", "veth-xdp")
+LAB_DEADLINE_S = 3600
 SINK, SINK_MAC = "10.0.0.99", "02:00:00:00:99:99"
 COLUMNS = (("p50_us", "p50, us", 1), ("p99_us", "p99, us", 1), ("out_kpps", "out, kpps", 0), ("in_kpps", "in, kpps", 0),
            ("out_ns", "out, worker's ns", 0), ("in_ns", "in, worker's ns", 0),
@@ -176,6 +180,16 @@ def report(results):
         print(f"{label:18}" + "".join(f"{spread(results[by][key], digits):>26}" for by in results) + "".join(f"{r:>22.2f}" for r in ratios))
 
 
+def in_lab(options, own):
+    """The same on another kernel, whose output is shown."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
+        machine = Machine(Test(tmp, options.build), modules=["vhost_net"], memory_mib=2048).start()
+        try:
+            print(machine.run(shlex.join(["/usr/bin/python3", "-uB", os.path.abspath(__file__), *own]), seconds=LAB_DEADLINE_S), end="")
+        finally:
+            machine.kill9()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Measure the trunk's backends beside each other.")
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="where the binaries are (default: %(default)s)")
@@ -184,6 +198,7 @@ def main():
     parser.add_argument("--backends", default=",".join(BACKENDS), metavar="LIST", help="which, the first is what the others are compared to (default: %(default)s)")
     parser.add_argument("--poll", choices=("busy", "adaptive"), default="busy", help="the worker's (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
+    parser.add_argument("--lab", action="store_true", help="on Debian's kernel under QEMU")
     parser.add_argument("--tmp", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
@@ -192,8 +207,13 @@ def main():
         with open(os.path.join(options.tmp, "results"), "w", encoding="ascii") as f:
             json.dump(results, f)
         return
+    own = [x for name in ("build", "rounds", "seconds", "backends", "poll") for x in (f"--{name}", str(getattr(options, name)))]
+    if options.lab and options.json:
+        parser.error("--json writes here, and --lab runs elsewhere")
+    if options.lab:
+        in_lab(options, own)
+        return
     with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
-        own = [x for name in ("build", "rounds", "seconds", "backends", "poll") for x in (f"--{name}", str(getattr(options, name)))]
         subprocess.run(sandbox.command([sys.executable, os.path.abspath(__file__), "--tmp", tmp, *own]), check=True)
         with open(os.path.join(tmp, "results"), encoding="ascii") as f:
             results = json.load(f)
