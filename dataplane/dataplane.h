@@ -166,6 +166,8 @@ struct dp_port_conf {
 	struct dp_vlan_set trunks; /* trunk, native-*: VLANs carried, 0-4095 */
 	struct dp_vlan_set cvlans; /* dot1q-tunnel: customer VLANs admitted */
 	uint16_t qinq_ethertype;   /* dot1q-tunnel: TPID of the service tag, 0x88a8 or 0x8100; 0: 0x88a8 */
+	bool has_pcp;		   /* every frame that enters by the port takes the code point `pcp`; else it keeps its own */
+	uint8_t pcp;		   /* 802.1p, 0-7 */
 
 	/* Who may speak. */
 	bool has_mac;

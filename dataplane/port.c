@@ -34,6 +34,8 @@ static int check_vlan(struct dp_port_conf *c, struct dp_error *err)
 	if (c->qinq_ethertype && c->qinq_ethertype != VLAN_TPID_S && c->qinq_ethertype != VLAN_TPID_C)
 		return dp_fail(err, -EINVAL, "bad-value", "qinq_ethertype", NULL, "qinq_ethertype 0x%04x: 802.1ad or 802.1q",
 			       c->qinq_ethertype);
+	if (c->has_pcp && c->pcp > 7)
+		return dp_fail(err, -EINVAL, "out-of-range", "class", NULL, "code point %u: out of range (0-7)", c->pcp);
 	return 0;
 }
 

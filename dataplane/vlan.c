@@ -10,6 +10,9 @@ void vlan_port_init(struct vlan_port *vp, const struct dp_port_conf *conf)
 	vp->mode = conf->vlan_mode;
 	vp->vlan = conf->vlan;
 	vp->qinq_tpid = conf->qinq_ethertype ? conf->qinq_ethertype : VLAN_TPID_S;
+	vp->tci_keep = conf->has_pcp ? 0xffff & ~VLAN_PCP : 0xffff;
+	vp->tci_set = conf->has_pcp ? conf->pcp << VLAN_PCP_AT : 0;
+	vp->tci_untagged = vp->vlan | vp->tci_set;
 	vp->all_cvlans = !conf->cvlans.given;
 	memcpy(vp->cvlans, conf->cvlans.bits, sizeof(vp->cvlans));
 	switch (conf->vlan_mode) {
@@ -32,6 +35,12 @@ void vlan_port_init(struct vlan_port *vp, const struct dp_port_conf *conf)
 			       (conf->vlan_mode == DP_VLAN_DOT1Q_TUNNEL && conf->cvlans.given && !vlan_bit(conf->cvlans.bits, 0));
 }
 
+/* The switch's tag of a frame that came with `came` and is in VLAN `vid`. */
+static uint16_t own_tci(const struct vlan_port *vp, uint16_t came, uint16_t vid)
+{
+	return (((came & VLAN_PRIO) | vid) & vp->tci_keep) | vp->tci_set;
+}
+
 enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data, uint32_t len, struct vlan_frame *f)
 {
 	uint16_t tci[2] = {0}, tpid[2] = {0}, vid;
@@ -48,7 +57,7 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 			return SLC_DROP_VLAN_INGRESS;
 		/* A priority tag. Whatever is inside it is not this port's to say: all tags go, as in Open vSwitch. */
 		f->vid = vp->vlan;
-		f->tci = (tci[0] & VLAN_PRIO) | vp->vlan;
+		f->tci = own_tci(vp, tci[0], vp->vlan);
 		f->tpid = tpid[0];
 		f->own = f->n_tags;
 		f->inner_vid = 0;
@@ -57,7 +66,8 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 	case DP_VLAN_DOT1Q_TUNNEL:
 		if (!vp->all_cvlans && !vlan_bit(vp->cvlans, vid))
 			return SLC_DROP_VLAN_INGRESS;
-		f->vid = f->tci = vp->vlan;
+		f->vid = vp->vlan;
+		f->tci = vp->tci_untagged;
 		f->tpid = vp->qinq_tpid;
 		f->own = 0;
 		f->inner_vid = vid;
@@ -67,7 +77,7 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 	case DP_VLAN_NATIVE_UNTAGGED:
 		if (!vid) {
 			f->vid = vp->vlan;
-			f->tci = (tci[0] & VLAN_PRIO) | vp->vlan;
+			f->tci = own_tci(vp, tci[0], vp->vlan);
 			break;
 		}
 		/* fall through */
@@ -75,9 +85,10 @@ enum slc_drop vlan_admit_tagged(const struct vlan_port *vp, const uint8_t *data,
 		if (!vlan_bit(vp->trunks, vid))
 			return SLC_DROP_VLAN_INGRESS;
 		f->vid = vid;
-		f->tci = tci[0];
-		f->as_is = tci[0] != 0;
-		f->empty = tci[0] == 0;
+		f->tci = own_tci(vp, tci[0], vid);
+		f->as_is = f->tci == tci[0] && f->tci != 0;
+		/* An empty tag that stays in front of another must be as it is, and not the sender's. */
+		f->empty = f->tci == 0 && (f->n_tags == 1 || tci[0] == 0);
 		break;
 	}
 	f->tpid = tpid[0];

@@ -28,8 +28,18 @@
  * A native-untagged port shows what is inside its native VLAN: a frame with the native VLAN's tag and another inside leaves with the other
  * in front, as from Open vSwitch. Where a switch behind such a port trusts tags, give the native VLAN to nobody.
  *
- * PCP and DEI of the outer tag travel with the frame: from a priority tag into the VLAN's tag, and unchanged from trunk to trunk.
- * A service tag starts with PCP 0.
+ * Priority. PCP and DEI of the outer tag travel with the frame: from a priority tag into the VLAN's tag, and unchanged from trunk to trunk;
+ * a frame without a tag, and a service tag, start with PCP 0. So it is where a port has no code point of its own.
+ *
+ * A port with one (`pcp`: its class's) does not ask: every frame that enters by it takes the port's code point, whatever tag it came with,
+ * for it is not the tenant's to say how urgent his frames are. From there on the frame is as one that came with that code point: it is in
+ * every tag that stands for the switch's own, a tunnel's outer tag among them, and a frame of VLAN 0 that was given one leaves a trunk
+ * with a priority tag. What is inside the switch's tag is cargo, code points and all. DEI stays as it came: a sender who sets it asks
+ * for his own frames to go first when some must, and takes nothing from anybody.
+ *
+ *   tci = (tci & tci_keep) | tci_set       no class: keep all, set nothing.  class: keep VID and DEI, set the code point
+ *
+ * An untagged frame's tci is worked out when the port is configured, so the common case pays nothing.
  */
 
 #include <stdbool.h>
@@ -41,6 +51,8 @@
 
 #define VLAN_VID    0x0fffu
 #define VLAN_PRIO   0xf000u /* PCP and DEI */
+#define VLAN_PCP    0xe000u
+#define VLAN_PCP_AT 13 /* its lowest bit */
 #define VLAN_TPID_C 0x8100
 #define VLAN_TPID_S 0x88a8
 
@@ -51,6 +63,9 @@ struct vlan_port {
 	bool all_cvlans;
 	uint16_t vlan;
 	uint16_t qinq_tpid;
+	uint16_t tci_untagged; /* the switch's tag of a frame without one, and a service tag */
+	uint16_t tci_keep;     /* of the tag that a frame came with */
+	uint16_t tci_set;      /* the port's code point, in its place */
 	uint64_t trunks[DP_VLAN_N / 64]; /* trunk, native-*: with the native VLAN in it. access, dot1q-tunnel: just `vlan` */
 	uint64_t cvlans[DP_VLAN_N / 64];
 };
@@ -138,8 +153,8 @@ static inline struct vlan_frame vlan_untagged(const struct vlan_port *vp, uint16
 {
 	return (struct vlan_frame){
 		.vid = vp->vlan,
-		.tci = vp->vlan,
-		.empty = vp->vlan == 0,
+		.tci = vp->tci_untagged,
+		.empty = vp->tci_untagged == 0,
 		.tpid = vp->mode == DP_VLAN_DOT1Q_TUNNEL ? vp->qinq_tpid : VLAN_TPID_C,
 		.ethertype = ethertype,
 	};

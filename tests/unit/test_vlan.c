@@ -30,6 +30,16 @@ static struct vlan_port mode(enum dp_vlan_mode m, uint16_t vlan)
 	return vp;
 }
 
+/* A port whose class has this code point. */
+static struct vlan_port classed(enum dp_vlan_mode m, uint16_t vlan, uint8_t pcp)
+{
+	struct dp_port_conf conf = {.vlan_mode = m, .vlan = vlan, .has_pcp = true, .pcp = pcp};
+	struct vlan_port vp;
+
+	vlan_port_init(&vp, &conf);
+	return vp;
+}
+
 static struct vlan_port trunk_of(enum dp_vlan_mode m, uint16_t vlan, const uint16_t *vids, unsigned n)
 {
 	struct dp_port_conf conf = {.vlan_mode = m, .vlan = vlan, .trunks.given = true};
@@ -234,6 +244,96 @@ static void empty_tag_is_not_taken_off_a_tagged_frame(void **state)
 	assert_int_equal(vlan_egress_form(&vp, &f).strip, 0);
 }
 
+/* --- classes ------------------------------------------------------------------------------------------------------------------ */
+
+#define PCP(n) ((n) << 13)
+#define DEI    0x1000
+
+static void every_frame_takes_the_code_point_of_its_ports_class(void **state)
+{
+	struct vlan_port access = classed(DP_VLAN_ACCESS, 100, 4), trunk = classed(DP_VLAN_TRUNK, 0, 4);
+	struct vlan_port tagged = classed(DP_VLAN_NATIVE_TAGGED, 100, 4), out = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_frame f;
+
+	assert_int_equal(admit(&access, &f, 0, NULL), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+	assert_int_equal(ADMIT(&access, &f, C(PCP(7))), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+	assert_int_equal(admit(&tagged, &f, 0, NULL), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+	assert_int_equal(ADMIT(&tagged, &f, C(PCP(7))), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(7) | 200)), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 200);
+	assert_int_equal(f.vid, 200);
+	/* The tag that it came with says something else, so it is not the one that it leaves with. */
+	assert_int_equal(vlan_egress_form(&out, &f).strip, 1);
+	assert_int_equal(vlan_egress_form(&out, &f).push, 1);
+	/* One that says the same is left alone. */
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(4) | 200)), SLC_DROP_N);
+	assert_int_equal(vlan_egress_form(&out, &f).strip | vlan_egress_form(&out, &f).push, 0);
+}
+
+static void class_of_code_point_0_takes_priority_away(void **state)
+{
+	struct vlan_port trunk = classed(DP_VLAN_TRUNK, 0, 0), access = classed(DP_VLAN_ACCESS, 100, 0), out = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_frame f;
+
+	assert_int_equal(ADMIT(&access, &f, C(PCP(7))), SLC_DROP_N);
+	assert_int_equal(f.tci, 100);
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(7) | 100)), SLC_DROP_N);
+	assert_int_equal(f.tci, 100);
+	/* A priority tag without a priority is none. */
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(7))), SLC_DROP_N);
+	assert_int_equal(vlan_egress_form(&out, &f).strip, 1);
+	assert_int_equal(vlan_egress_form(&out, &f).push, 0);
+	/* In front of another tag it stays, or the next switch would see VLAN 200; but not with the sender's code point. */
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(7)), C(200)), SLC_DROP_N);
+	assert_int_equal(vlan_egress_form(&out, &f).strip, 1);
+	assert_int_equal(vlan_egress_form(&out, &f).push, 1);
+	assert_int_equal(f.tci, 0);
+	assert_int_equal(ADMIT(&trunk, &f, C(0), C(200)), SLC_DROP_N);
+	assert_int_equal(vlan_egress_form(&out, &f).strip | vlan_egress_form(&out, &f).push, 0);
+}
+
+static void class_gives_frames_of_vlan_0_a_priority_tag(void **state)
+{
+	struct vlan_port in = classed(DP_VLAN_TRUNK, 0, 4), trunk = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_frame f;
+
+	assert_int_equal(admit(&in, &f, 0, NULL), SLC_DROP_N);
+	assert_int_equal(f.vid, 0);
+	assert_int_equal(f.tci, PCP(4));
+	assert_int_equal(vlan_egress_form(&trunk, &f).strip, 0);
+	assert_int_equal(vlan_egress_form(&trunk, &f).push, 1);
+}
+
+static void tunnel_puts_the_class_into_the_service_tag_alone(void **state)
+{
+	struct vlan_port in = classed(DP_VLAN_DOT1Q_TUNNEL, 100, 4), trunk = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_frame f;
+
+	assert_int_equal(ADMIT(&in, &f, C(PCP(7) | 10)), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+	assert_int_equal(f.tpid, 0x88a8);
+	/* The customer's tag is cargo. */
+	assert_int_equal(vlan_egress_form(&trunk, &f).strip, 0);
+	assert_int_equal(vlan_egress_form(&trunk, &f).push, 1);
+	assert_int_equal(admit(&in, &f, 0, NULL), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | 100);
+}
+
+static void class_leaves_drop_eligibility_to_the_sender(void **state)
+{
+	struct vlan_port access = classed(DP_VLAN_ACCESS, 100, 4), trunk = classed(DP_VLAN_TRUNK, 0, 4);
+	struct vlan_frame f;
+
+	assert_int_equal(ADMIT(&access, &f, C(PCP(1) | DEI)), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | DEI | 100);
+	assert_int_equal(ADMIT(&trunk, &f, C(PCP(1) | DEI | 200)), SLC_DROP_N);
+	assert_int_equal(f.tci, PCP(4) | DEI | 200);
+}
+
 static void cut_off_tag_is_a_runt(void **state)
 {
 	struct vlan_port vp = mode(DP_VLAN_TRUNK, 0);
@@ -380,6 +480,11 @@ int main(void)
 		cmocka_unit_test(service_tag_has_its_own_tpid_and_priority_0),
 		cmocka_unit_test(trunk_to_trunk_changes_nothing),
 		cmocka_unit_test(empty_tag_is_not_taken_off_a_tagged_frame),
+		cmocka_unit_test(every_frame_takes_the_code_point_of_its_ports_class),
+		cmocka_unit_test(class_of_code_point_0_takes_priority_away),
+		cmocka_unit_test(class_gives_frames_of_vlan_0_a_priority_tag),
+		cmocka_unit_test(tunnel_puts_the_class_into_the_service_tag_alone),
+		cmocka_unit_test(class_leaves_drop_eligibility_to_the_sender),
 		cmocka_unit_test(cut_off_tag_is_a_runt),
 		cmocka_unit_test(rewriting_makes_the_same_bytes_in_place_and_shared),
 		cmocka_unit_test(rewriting_without_headroom_is_refused_and_the_frame_is_whole),
