@@ -36,16 +36,17 @@ static void put16(struct frame *f, uint16_t v)
 	put(f, b, 2);
 }
 
-/* What the trunk wants to see: the VLAN's tag, or none in the host's own VLAN. */
+/* What the trunk wants to see: the VLAN's tag with the port's code point; in the host's own VLAN none, unless there is a code point to carry. */
 static struct frame start(const struct kern *e, const struct kern_port_conf *c, const uint8_t dst[6], uint16_t type)
 {
+	uint16_t prio = c->has_pcp ? c->pcp << 13 : 0;
 	struct frame f = {.len = 0};
 
 	put(&f, dst, 6);
 	put(&f, c->mac, 6);
-	if (c->vlan != e->trunk.vlan) {
+	if (c->vlan != e->trunk.vlan || prio) {
 		put16(&f, ETH_P_8021Q);
-		put16(&f, c->vlan);
+		put16(&f, c->vlan | prio);
 	}
 	put16(&f, type);
 	return f;

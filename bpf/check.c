@@ -151,6 +151,9 @@ int check_port(const struct kern_port_conf *c, struct kern_error *err)
 				 c->mtu, KERN_MTU_MIN, KERN_MTU_MAX);
 	if ((r = check_limit(c->name, &c->in, "in_bps", err)) < 0 || (r = check_limit(c->name, &c->out, "out_bps", err)) < 0)
 		return r;
+	if (c->has_pcp && c->pcp > 7)
+		return kern_fail(err, -EINVAL, "out-of-range", "class", NULL, "port %s: code point %u: out of range (0-7)", c->name,
+				 c->pcp);
 	return check_vlans(c, err);
 }
 
@@ -173,5 +176,7 @@ int check_trunk(const struct kern_trunk_conf *c, struct kern_error *err)
 	if (c->mtu && (c->mtu < KERN_MTU_MIN || c->mtu > KERN_MTU_MAX))
 		return kern_fail(err, -EINVAL, "out-of-range", "mtu", NULL, "trunk: mtu %u: out of range (%d-%d)", c->mtu,
 				 KERN_MTU_MIN, KERN_MTU_MAX);
+	if (c->has_pcp && c->pcp > 7)
+		return kern_fail(err, -EINVAL, "out-of-range", "class", NULL, "trunk: code point %u: out of range (0-7)", c->pcp);
 	return 0;
 }

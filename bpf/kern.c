@@ -118,7 +118,7 @@ static int adopt_port(struct kern *e, struct port *p, struct kern_error *err)
 
 static int adopt_trunk(struct kern *e, struct kern_error *err)
 {
-	const struct slc_k_conf *trunk = maps_conf(e, SLC_K_TRUNK);
+	const struct slc_k_conf *trunk = maps_conf(e, SLC_K_TRUNK), *host = maps_conf(e, SLC_K_HOST);
 	struct veth_link link;
 	int r;
 
@@ -134,6 +134,8 @@ static int adopt_trunk(struct kern *e, struct kern_error *err)
 	e->trunk.vlan = trunk->vlan;
 	e->trunk.mtu = trunk->mtu == link.mtu ? 0 : trunk->mtu;
 	e->trunk.down = trunk->flags & SLC_K_DOWN;
+	e->trunk.has_pcp = host->pcp != 0;
+	e->trunk.pcp = host->pcp ? host->pcp - 1 : 0;
 	memcpy(e->trunk_mac, link.mac, 6);
 	e->trunk_mtu = link.mtu;
 	if ((r = tc_attach(e, link.ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, link.ifindex, PROG_TRUNK_OUT)) < 0)

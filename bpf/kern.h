@@ -186,18 +186,24 @@ struct kern_port_conf {
 
 	uint16_t mtu; /* 0: 1500 */
 	bool down;
+	bool has_pcp;		   /* every frame that enters by the port takes the code point `pcp`; else it keeps its own */
+	uint8_t pcp;		   /* 802.1p, 0-7 */
 	struct kern_limit in, out; /* in: received from the port. out: sent to it */
 };
 
 /*
  * The trunk: a netdev that leads to the DPDK switch. Frames cross it in native-untagged mode of `vlan`, in which the host's own stack
- * is; without a `vlan` the host's stack is in none, and what it sends there is dropped (vlan-ingress of the port "host").
+ * is; without a `vlan` the host's stack is in none, and what it sends there is dropped (vlan-ingress of the port "host"). A frame of `vlan`
+ * that has a priority crosses with its tag nevertheless: only a tag can carry it. The code point here is the host's own stack's; containers' frames
+ * have theirs.
  */
 struct kern_trunk_conf {
 	char ifname[16]; /* "": no trunk */
 	uint16_t vlan;	 /* 1-4094, or 0 */
 	uint16_t mtu;	 /* the netdev is set to it; 0: what the netdev has, which is then the operator's */
 	bool down;
+	bool has_pcp; /* of the host's own stack, as a port's */
+	uint8_t pcp;
 };
 
 /* By which the trunk leads to the switch: rows of backend.h, where it is said what each is. */

@@ -30,11 +30,26 @@ static __always_inline bool known_reachable(const struct slc_k_known *k, u32 src
 	return c->ifindex && READ_ONCE(p->link_up) && !(c->flags & SLC_K_DOWN) && !(in_flags & c->flags & SLC_K_ISOLATED);
 }
 
+/* The answer is the container's, so where it has a tag it carries the container's code point. */
+static __always_inline int known_priority(struct __sk_buff *skb, const struct frame *f, u32 port)
+{
+	struct slc_k_port *p = get_port(port);
+	u16 tci;
+
+	if (!p || !f->as_is)
+		return 0;
+	tci = vlan_own_tci(get_conf(p), f->tci, f->vid);
+	return tci == f->tci ? 0 : vlan_rewrite(skb, f->tpid, tci, (struct form){1, 1});
+}
+
 /* Back to who asked. The tags are still those it came with. */
-static __always_inline int known_answer(struct __sk_buff *skb, const struct slc_k_conf *c, u32 src, u32 origin)
+static __always_inline int known_answer(struct __sk_buff *skb, const struct frame *f, const struct slc_k_conf *c, u32 port, u32 src,
+					u32 origin)
 {
 	struct slc_k_count *n = get_count(src);
 
+	if (known_priority(skb, f, port))
+		return TC_ACT_SHOT;
 	if (n)
 		n->answered++;
 	out_count(skb, src);
@@ -76,7 +91,7 @@ __noinline int known_arp(struct __sk_buff *skb, const struct frame *f, const str
 	__builtin_memcpy(arp.sip, &key.addr, 4);
 	if (put_macs(skb, arp.tha, arp.sha) || bpf_skb_store_bytes(skb, f->l2, &arp, sizeof(arp), BPF_F_RECOMPUTE_CSUM))
 		return TC_ACT_SHOT;
-	return known_answer(skb, c, src, origin);
+	return known_answer(skb, f, c, k->port, src, origin);
 }
 
 /* A neighbour advertisement with its target's address option, from the IPv6 header on. */
@@ -156,7 +171,7 @@ __noinline int known_nd(struct __sk_buff *skb, const struct frame *f, const stru
 	if (bpf_skb_change_tail(skb, f->l2 + sizeof(a), 0) || put_macs(skb, macs, macs + 6) ||
 	    bpf_skb_store_bytes(skb, f->l2, &a, sizeof(a), BPF_F_RECOMPUTE_CSUM))
 		return TC_ACT_SHOT;
-	return known_answer(skb, c, src, origin);
+	return known_answer(skb, f, c, k->port, src, origin);
 }
 
 #endif

@@ -285,7 +285,7 @@ static __noinline int flood_rest(struct __sk_buff *skb, struct flood *fl, u32 po
 	if (!vlan_egress_ok(c, port, &fl->f))
 		return TC_ACT_SHOT;
 	fl->reached = 1;
-	/* Both ends of a trunk netdev's own path show their VLAN without a tag. */
+	/* The host's stack sees its VLAN without a tag, the trunk too unless there is a priority to carry. */
 	form = vlan_egress_form(c, &fl->f);
 	if (flood_reform(skb, fl, form.strip, form.push))
 		return TC_ACT_SHOT;

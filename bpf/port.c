@@ -90,6 +90,7 @@ void port_compile(const struct kern_port_conf *c, struct slc_k_conf *out)
 	out->qinq_tpid = c->qinq_ethertype;
 	out->mode = c->vlan_mode;
 	out->mac_limit = c->mac_limit;
+	out->pcp = c->has_pcp ? c->pcp + 1 : 0;
 	if (c->has_mac) {
 		memcpy(out->mac, c->mac, 6);
 		compile_link_local(out);
@@ -331,13 +332,15 @@ void trunk_publish(struct kern *e, const struct kern_trunk_conf *conf, const str
 
 	memcpy(old_mac, e->trunk_mac, 6);
 	if (there) {
-		trunk.flags = SLC_K_USED | (conf->down ? SLC_K_DOWN : 0) | (conf->vlan ? 0 : SLC_K_REFUSES_UNTAGGED);
+		trunk.flags = SLC_K_USED | SLC_K_PRIORITY_TAGS | (conf->down ? SLC_K_DOWN : 0) |
+			      (conf->vlan ? 0 : SLC_K_REFUSES_UNTAGGED);
 		trunk.ifindex = host.ifindex = link->ifindex;
 		trunk.vlan = host.vlan = conf->vlan;
 		trunk.mtu = host.mtu = conf->mtu ? conf->mtu : link->mtu;
 		trunk.mode = conf->vlan ? SLC_K_NATIVE_UNTAGGED : SLC_K_TRUNK_MODE;
 		trunk.mac_limit = TRUNK_SHARE;
 		host.mode = SLC_K_ACCESS;
+		host.pcp = conf->has_pcp ? conf->pcp + 1 : 0;
 		host.flags = conf->vlan ? SLC_K_USED | SLC_K_HAS_MAC : 0;
 		memcpy(host.mac, link->mac, 6);
 		memcpy(e->trunk_mac, link->mac, 6);

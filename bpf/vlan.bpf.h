@@ -15,6 +15,7 @@
 
 #define VLAN_VID  0x0fffu
 #define VLAN_PRIO 0xf000u
+#define VLAN_PCP  0xe000u
 
 /* What admission found out about a frame. */
 struct frame {
@@ -92,6 +93,14 @@ static __always_inline bool vlan_cvlan_ok(const struct slc_k_conf *conf, u32 por
 	return c && bit(c->bits, vid);
 }
 
+/* The switch's tag of a frame that came with `came` and is in VLAN `vid`: a port's code point goes before the frame's own. */
+static __always_inline u16 vlan_own_tci(const struct slc_k_conf *conf, u16 came, u16 vid)
+{
+	u16 tci = (came & VLAN_PRIO) | vid;
+
+	return likely(!conf->pcp) ? tci : (tci & ~VLAN_PCP) | (u16)(conf->pcp - 1) << 13;
+}
+
 /* Which VLAN is the frame in? PASS, RUNT or VLAN_INGRESS. */
 static __always_inline u32 vlan_admit(struct __sk_buff *skb, const struct slc_k_conf *conf, u32 port, u16 type, struct frame *f)
 {
@@ -102,8 +111,9 @@ static __always_inline u32 vlan_admit(struct __sk_buff *skb, const struct slc_k_
 	if (vlan_parse(skb, type, tci, f) != PASS)
 		return SLC_DROP_RUNT;
 	if (likely(f->n_tags == 0)) {
-		f->vid = f->tci = conf->vlan;
-		f->empty = conf->vlan == 0;
+		f->vid = conf->vlan;
+		f->tci = vlan_own_tci(conf, 0, conf->vlan);
+		f->empty = f->tci == 0;
 		if (conf->mode == SLC_K_TUNNEL)
 			f->tpid = conf->qinq_tpid;
 		return conf->flags & SLC_K_REFUSES_UNTAGGED ? SLC_DROP_VLAN_INGRESS : PASS;
@@ -113,28 +123,29 @@ static __always_inline u32 vlan_admit(struct __sk_buff *skb, const struct slc_k_
 		if (vid || vlan_is_tpid(f->ethertype))
 			return SLC_DROP_VLAN_INGRESS;
 		f->vid = conf->vlan;
-		f->tci = (tci[0] & VLAN_PRIO) | conf->vlan;
+		f->tci = vlan_own_tci(conf, tci[0], conf->vlan);
 		f->own = f->n_tags;
 		return PASS;
 	}
 	if (conf->mode == SLC_K_TUNNEL) {
 		if (!vlan_cvlan_ok(conf, port, vid))
 			return SLC_DROP_VLAN_INGRESS;
-		f->vid = f->tci = conf->vlan;
+		f->vid = conf->vlan;
+		f->tci = vlan_own_tci(conf, 0, conf->vlan);
 		f->tpid = conf->qinq_tpid;
 		f->inner_vid = vid;
 		return PASS;
 	}
 	if (vid == 0 && conf->mode != SLC_K_TRUNK_MODE) {
 		f->vid = conf->vlan;
-		f->tci = (tci[0] & VLAN_PRIO) | conf->vlan;
+		f->tci = vlan_own_tci(conf, tci[0], conf->vlan);
 	} else {
 		if (!vlan_carries(conf, port, vid))
 			return SLC_DROP_VLAN_INGRESS;
 		f->vid = vid;
-		f->tci = tci[0];
-		f->as_is = tci[0] != 0;
-		f->empty = tci[0] == 0;
+		f->tci = vlan_own_tci(conf, tci[0], vid);
+		f->as_is = f->tci == tci[0] && f->tci != 0;
+		f->empty = f->tci == 0 && (f->n_tags == 1 || tci[0] == 0);
 	}
 	f->own = 1;
 	f->inner_vid = f->n_tags > 1 ? tci[1] & VLAN_VID : 0;
@@ -156,7 +167,8 @@ static __always_inline struct form vlan_egress_form(const struct slc_k_conf *con
 {
 	if (conf->mode == SLC_K_ACCESS)
 		return (struct form){f->n_tags, 0};
-	if (conf->mode == SLC_K_TUNNEL || (conf->mode == SLC_K_NATIVE_UNTAGGED && f->vid == conf->vlan))
+	if (conf->mode == SLC_K_TUNNEL || (conf->mode == SLC_K_NATIVE_UNTAGGED && f->vid == conf->vlan &&
+					   !(conf->flags & SLC_K_PRIORITY_TAGS && f->tci & VLAN_PRIO)))
 		return (struct form){f->own, 0};
 	if (f->as_is)
 		return (struct form){0, 0};

@@ -63,9 +63,9 @@ struct vlan_port {
 	bool all_cvlans;
 	uint16_t vlan;
 	uint16_t qinq_tpid;
-	uint16_t tci_untagged; /* the switch's tag of a frame without one, and a service tag */
-	uint16_t tci_keep;     /* of the tag that a frame came with */
-	uint16_t tci_set;      /* the port's code point, in its place */
+	uint16_t tci_untagged;		 /* the switch's tag of a frame without one, and a service tag */
+	uint16_t tci_keep;		 /* of the tag that a frame came with */
+	uint16_t tci_set;		 /* the port's code point, in its place */
 	uint64_t trunks[DP_VLAN_N / 64]; /* trunk, native-*: with the native VLAN in it. access, dot1q-tunnel: just `vlan` */
 	uint64_t cvlans[DP_VLAN_N / 64];
 };

@@ -59,6 +59,7 @@ enum slc_k_mode { SLC_K_ACCESS, SLC_K_TRUNK_MODE, SLC_K_NATIVE_TAGGED, SLC_K_NAT
 #define SLC_K_SHAPE_IN	       (1u << 6) /* frames from the port go through its class of the shaper first */
 #define SLC_K_SHAPE_OUT	       (1u << 7) /* frames to the port go through the qdisc of its host end */
 #define SLC_K_USED	       (1u << 8)
+#define SLC_K_PRIORITY_TAGS    (1u << 9) /* a native-untagged port's own VLAN leaves with its tag where that has a priority to carry */
 
 /* A token bucket's rate. Level and cap are in units * 1e9, so that a nanosecond's share of any rate is a whole number. */
 struct slc_k_rate {
@@ -84,7 +85,7 @@ struct slc_k_conf {
 	__u8 mode;
 	__u8 n4;
 	__u8 n6;
-	__u8 unused;
+	__u8 pcp; /* the code point of every frame that enters by the port, + 1; 0: each keeps its own */
 	__u8 mac[6];
 	__u32 mac_limit;     /* learned addresses at most; 0: its share */
 	__u32 classid;	     /* of the shaper */

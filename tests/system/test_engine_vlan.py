@@ -24,7 +24,7 @@ class Matrix(test_vlan.Matrix):
         self.modes = list(vlan_cases.MODES)
         ports = {f"{side}{i}": vlan_cases.MODES[mode] for i, mode in enumerate(self.modes) for side in ("in", "out")}
         ports |= {"mark-in": {"vlan": test_vlan.MARK_VLAN}, "mark-out": {"vlan": test_vlan.MARK_VLAN, "mac": test_vlan.MARK_MAC}}
-        wires = {}
+        self.words, wires = {}, {}
         for name, attrs in ports.items():
             inside = Container(name)
             words = {"mode": attrs.get("vlan_mode"), "vlan": attrs.get("vlan"), "mac": attrs.get("mac")}
@@ -32,12 +32,17 @@ class Matrix(test_vlan.Matrix):
                 words[key] = ",".join(map(str, attrs[key])) if key in attrs else None
             words["qinq"] = {"802.1ad": "88a8", "802.1q": "8100", None: None}[attrs.get("qinq_ethtype")]
             self.engine.add_port(name, **words)
+            self.words[name] = words
             wires[name] = inside.wire()
         self.inside = {mode: wires[f"in{i}"] for i, mode in enumerate(self.modes)}
         self.outside = {mode: wires[f"out{i}"] for i, mode in enumerate(self.modes)}
         self.mark = wires["mark-in"], wires["mark-out"]
         self.number = self.sent_markers = 0
         self.sent = dict.fromkeys(ports, 0)
+
+    def set_class(self, pcp):
+        for i in range(len(self.modes)):
+            self.engine.set_port(f"in{i}", **self.words[f"in{i}"], pcp=pcp)
 
     def settle(self, name):
         sent = self.sent[name]
@@ -53,4 +58,10 @@ class Matrix(test_vlan.Matrix):
 @deadline(120)
 def test_matrix(t):
     """Every (ingress mode, frame) x (egress mode), flooded and to a known address: the exact bytes that leave."""
-    test_vlan.hold(Matrix(t))
+    test_vlan.hold(Matrix(t), test_vlan.expectations())
+
+
+@deadline(120)
+def test_matrix_in_a_class(t):
+    """The same from ports that have a class: whatever tag a frame comes with, it leaves as one that came with the class's code point."""
+    test_vlan.hold_in_class(Matrix(t))

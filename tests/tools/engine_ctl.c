@@ -6,9 +6,9 @@
  *   engine_ctl --cleanup BPF_DIR
  *
  *   port add|set NAME key=value ...       netns ifname mac addr gateway vlan mode trunks cvlans qinq ips static mtu isolated down mac-limit
- *                                         in-bps in-pps out-bps out-pps burst; lists are joined with ","
+ *                                         pcp in-bps in-pps out-bps out-pps burst; lists are joined with ","
  *   port del NAME                vlan set ID storm= mac-limit= aging=          vlan del ID
- *   trunk set IFNAME vlan= mtu=  trunk make NAME [mtu=] [by=veth|veth-xdp|...]
+ *   trunk set IFNAME vlan= mtu= pcp=  trunk make NAME [mtu=] [by=veth|veth-xdp|...]
  *   begin ... end                 the changes between are one transaction; its time in us is told
  *   state NAME   stats NAME   fdb   ports   probe   events (what happened since)
  */
@@ -129,6 +129,12 @@ static bool parse_static(char *v, struct kern_port_conf *c)
 	return true;
 }
 
+static void parse_pcp(const char *v, bool *has, uint8_t *pcp)
+{
+	*has = true;
+	*pcp = atoi(v);
+}
+
 static bool port_key(struct kern_port_conf *c, const char *key, char *v)
 {
 	const struct {
@@ -179,6 +185,8 @@ static bool port_key(struct kern_port_conf *c, const char *key, char *v)
 		c->isolated = atoi(v);
 	else if (strcmp(key, "down") == 0)
 		c->down = atoi(v);
+	else if (strcmp(key, "pcp") == 0)
+		parse_pcp(v, &c->has_pcp, &c->pcp);
 	else if (strcmp(key, "burst") == 0)
 		c->in.burst_bytes = c->out.burst_bytes = strtoull(v, NULL, 10);
 	else
@@ -217,6 +225,8 @@ static bool trunk_key(struct kern_trunk_conf *c, const char *key, const char *v)
 		c->mtu = atoi(v);
 	else if (strcmp(key, "down") == 0)
 		c->down = atoi(v);
+	else if (strcmp(key, "pcp") == 0)
+		parse_pcp(v, &c->has_pcp, &c->pcp);
 	else if (strcmp(key, "by") == 0)
 		trunk_by = by_name(v);
 	else

@@ -276,7 +276,8 @@ static void every_frame_takes_the_code_point_of_its_ports_class(void **state)
 
 static void class_of_code_point_0_takes_priority_away(void **state)
 {
-	struct vlan_port trunk = classed(DP_VLAN_TRUNK, 0, 0), access = classed(DP_VLAN_ACCESS, 100, 0), out = mode(DP_VLAN_TRUNK, 0);
+	struct vlan_port trunk = classed(DP_VLAN_TRUNK, 0, 0), access = classed(DP_VLAN_ACCESS, 100, 0),
+			 out = mode(DP_VLAN_TRUNK, 0);
 	struct vlan_frame f;
 
 	assert_int_equal(ADMIT(&access, &f, C(PCP(7))), SLC_DROP_N);
