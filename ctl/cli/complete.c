@@ -136,6 +136,8 @@ static void offer_values(const struct completion *c, const struct schema_attr *a
 			offer_kinds(c);
 		else if (!strcmp(a->name, "vlan"))
 			offer_names(c, "vlan", "vlan=");
+		else if (!strcmp(a->name, "class"))
+			offer_names(c, "class", "class=");
 		else if (!strcmp(a->name, "ifname"))
 			offer_netdevs(c);
 	}

@@ -49,6 +49,14 @@ static const struct view_column port_columns[] = {
 	{COL(NULL, NULL), NULL},
 };
 
+static const struct view_column class_columns[] = {
+	{COL("NAME", "name"), NULL},
+	{COL("PCP", "attrs.pcp", .cell = CELL_ATTR, .right = true), "pcp"},
+	{COL("PORTS", "state.members", .right = true), NULL},
+	{COL("OWNER", "owner"), NULL},
+	{COL(NULL, NULL), NULL},
+};
+
 /* Of an object that has no table of its own here. */
 static const struct view_column any_columns[] = {
 	{COL("NAME", "name"), NULL},
@@ -72,7 +80,7 @@ static const struct column state_columns[] = {
 static const struct {
 	const char *object;
 	const struct view_column *columns;
-} tables[] = {{"vlan", vlan_columns}, {"port", port_columns}};
+} tables[] = {{"vlan", vlan_columns}, {"class", class_columns}, {"port", port_columns}};
 
 #define COLUMNS_MAX 48
 

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "methods.h"
+#include "schema/objects.h"
 #include "txn.h"
 
 /* A request that is being read. */
@@ -254,6 +255,12 @@ static int op_set(struct request *r, const struct entry *e)
 	return conf ? put(r, e, old->owner, conf) : -EINVAL;
 }
 
+/* What may be done instead of deleting an object of the node's own. */
+static const char *own_hint(const struct schema_object *type)
+{
+	return type == &schema_class ? "every node has it; set changes it" : "sluiced --trunk none";
+}
+
 static int op_del(struct request *r, const struct entry *e)
 {
 	const struct object *old = txn_view(&r->txn, e->type, e->name);
@@ -263,7 +270,7 @@ static int op_del(struct request *r, const struct entry *e)
 	if (!old)
 		return 0;
 	if (!old->owner[0])
-		return entry_fail(r, e, RPC_REFUSED, "in-use", ".name", "sluiced --trunk none", "%s %s: is the node's own",
+		return entry_fail(r, e, RPC_REFUSED, "in-use", ".name", own_hint(e->type), "%s %s: is the node's own",
 				  e->type->name, e->name);
 	return check_owner(r, e, old) < 0 ? -EINVAL : del(r, e);
 }
@@ -357,6 +364,7 @@ static int delete_unwanted(struct request *r, const struct table *wanted)
 static int bring_about(struct request *r, const struct entry *e, struct object *want)
 {
 	const struct object *now = txn_view(&r->txn, e->type, e->name);
+	bool own = now && !now->owner[0];
 	void *conf = want->conf;
 
 	if (now && schema_equal(e->type, now->conf, conf))
@@ -367,7 +375,8 @@ static int bring_about(struct request *r, const struct entry *e, struct object *
 	if (now && schema_fixed_differ(e->type, now->conf, conf) && del(r, e) < 0)
 		return -EINVAL;
 	want->conf = NULL;
-	return put(r, e, r->s->client, conf);
+	/* What is the node's own stays so: nobody's next replace is to delete it. */
+	return put(r, e, own ? STORE_NOBODY : r->s->client, conf);
 }
 
 /* In the order in which objects are made, and within a type as the list has them. */

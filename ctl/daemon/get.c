@@ -30,6 +30,11 @@ static json_t *vlan_state(struct ctl *ctl, const struct object *o)
 	return json_pack("{s:I, s:I}", "macs", (json_int_t)state.macs, "members", (json_int_t)state.members);
 }
 
+static json_t *class_state(struct ctl *ctl, const struct object *o)
+{
+	return json_pack("{s:I}", "members", (json_int_t)o->refs);
+}
+
 /* Who connected, and who was hung up on and why: only faults that happened. */
 static json_t *peer_state(const struct dp_port_peer *peer)
 {
@@ -63,7 +68,7 @@ static json_t *port_state(struct ctl *ctl, const struct object *o)
 static const struct {
 	const struct schema_object *type;
 	json_t *(*state)(struct ctl *ctl, const struct object *o);
-} states[] = {{&schema_vlan, vlan_state}, {&schema_port, port_state}};
+} states[] = {{&schema_vlan, vlan_state}, {&schema_class, class_state}, {&schema_port, port_state}};
 
 static json_t *object_state(struct ctl *ctl, const struct object *o)
 {

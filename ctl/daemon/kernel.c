@@ -132,6 +132,8 @@ static void port_of(struct kern_port_conf *to, const struct port_conf *from)
 	speakers_of(to, dp);
 	to->mtu = dp->mtu;
 	to->down = dp->down;
+	to->has_pcp = dp->has_pcp;
+	to->pcp = dp->pcp;
 	to->in = limit_of(&dp->in);
 	to->out = limit_of(&dp->out);
 }
@@ -148,7 +150,13 @@ static void vlan_of(struct kern_vlan_conf *to, const struct dp_vlan_conf *from)
 
 static void trunk_of(struct kern_trunk_conf *to, const struct port_conf *from)
 {
-	*to = (struct kern_trunk_conf){.vlan = from->dp.vlan, .mtu = from->dp.mtu, .down = from->dp.down};
+	*to = (struct kern_trunk_conf){
+		.vlan = from->dp.vlan,
+		.mtu = from->dp.mtu,
+		.down = from->dp.down,
+		.has_pcp = from->host_has_pcp,
+		.pcp = from->host_pcp,
+	};
 	snprintf(to->ifname, sizeof(to->ifname), "%.15s", from->dp.name);
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builtin.h"
+#include "follow.h"
 #include "json_memory.h"
 #include "load.h"
 #include "log.h"
@@ -63,10 +65,10 @@ static bool claims_free_to_take(const struct store *s, const struct object *o)
 	return true;
 }
 
-/* Only ports can be the node's own: the trunk's. */
-static bool owner_valid(const struct schema_object *type, const char *owner)
+/* The node's own are the trunk's port and what every node has. */
+static bool owner_valid(const struct schema_object *type, const struct state_row *row)
 {
-	return owner[0] ? schema_name_valid(owner) : type == &schema_port;
+	return row->owner[0] ? schema_name_valid(row->owner) : type == &schema_port || builtin_is(type, row->name);
 }
 
 static int load_row(void *arg, const struct state_row *row)
@@ -78,7 +80,7 @@ static int load_row(void *arg, const struct state_row *row)
 
 	if (!type)
 		return -ENOTSUP;
-	if (type->read_only || !owner_valid(type, row->owner) || table_find(&s->objects, type, row->name))
+	if (type->read_only || !owner_valid(type, row) || table_find(&s->objects, type, row->name))
 		return -EBADMSG;
 	ret = load_object(type, row, &o);
 	if (ret < 0)
@@ -109,7 +111,12 @@ static void find_missing(void *arg, const struct schema_use *use)
 	n->missing |= use->kind == SCHEMA_NEEDS && !table_find(n->objects, use->object, use->key);
 }
 
-/* All that is needed is there; count who needs it. */
+static const struct object *find_in_table(const void *arg, const struct schema_object *type, const char *name)
+{
+	return table_find(arg, type, name);
+}
+
+/* All that is needed is there; count who needs it, and fill in what follows from it. */
 static int link_needs(struct store *s)
 {
 	struct needs n = {.objects = &s->objects};
@@ -119,6 +126,7 @@ static int link_needs(struct store *s)
 			continue;
 		o->type->uses(o->conf, find_missing, &n);
 		refs_count(&s->objects, o->type, o->conf, 1);
+		follow_derive(o->type, o->conf, find_in_table, &s->objects);
 	}
 	return n.missing ? -EBADMSG : 0;
 }
@@ -130,12 +138,16 @@ int ctl_load(struct ctl *ctl, struct state *state)
 	ctl->state = state;
 	ret = state_load(state, load_row, ctl);
 	if (ret == 0)
+		ret = builtin_make(ctl);
+	if (ret == 0)
 		ret = link_needs(&ctl->store);
 	if (ret == 0)
 		ret = state_adopt(state);
 	if (ret == -EBADMSG || ret == -ENOTSUP) {
 		store_clear(&ctl->store);
 		ret = state_set_aside(state, ret == -ENOTSUP);
+		if (ret == 0)
+			ret = builtin_make(ctl);
 	}
 	if (state_aside(state))
 		log_printf(LOG_ERR, "the state file could not be used and was put aside as %s; this node starts empty",

@@ -33,7 +33,8 @@
 #include "schema/schema.h"
 
 #define STORE_NAME_MAX 64
-#define STORE_NOBODY   "" /* owner of what the node itself made (the trunk's port): anybody may change it, nobody deletes it */
+#define STORE_NOBODY \
+	"" /* owner of what the node itself made (the trunk's port, the four classes): anybody may change it, nobody deletes it */
 
 /* Why an object is not in force, as `get` shows it. */
 struct fault {

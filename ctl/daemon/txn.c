@@ -48,6 +48,7 @@ void txn_free(struct txn *t)
 		object_free(t->list[i]->after);
 		free(t->list[i]);
 	}
+	follow_free(t);
 	free(t->list);
 	free(t->buckets);
 	free(t->plan);
@@ -187,10 +188,27 @@ static void add_ops(struct txn *t, const struct planned *p)
 	}
 }
 
+/* What follows from a change, to the engines that have the follower in force. One that is not in force is made so with what it has then. */
+static void add_follower_ops(struct txn *t, const struct follower *f)
+{
+	for (unsigned e = 0; e < t->ctl->engines.n; e++) {
+		if (!(f->object->made >> e & 1))
+			continue;
+		t->ops[t->n_ops++] = (struct engine_op){
+			.kind = ENGINE_SET,
+			.engine = e,
+			.type = f->object->type,
+			.name = f->object->name,
+			.before = f->object->conf,
+			.conf = f->conf,
+		};
+	}
+}
+
 /* The operations, and with them the memory of every fault that may be found. */
 static int make_ops(struct txn *t)
 {
-	size_t room = t->n_plan * t->ctl->engines.n;
+	size_t room = (t->n_plan + t->n_followers) * t->ctl->engines.n;
 
 	t->ops = calloc(room + 1, sizeof(t->ops[0]));
 	t->op_change = calloc(room + 1, sizeof(t->op_change[0]));
@@ -199,6 +217,8 @@ static int make_ops(struct txn *t)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->n_plan; i++)
 		add_ops(t, &t->plan[i]);
+	for (size_t i = 0; i < t->n_followers; i++)
+		add_follower_ops(t, &t->followers[i]);
 	for (size_t i = 0; i < t->n_ops; i++) {
 		const struct change *c = t->op_change[i];
 		struct object *after = c ? c->after : NULL;
@@ -341,6 +361,7 @@ static void commit_store(struct txn *t, uint64_t generation)
 	struct store *s = &t->ctl->store;
 
 	s->generation = generation;
+	follow_commit(t);
 	/* Needs are counted while the objects needed are in the table: the old ones, then the new. */
 	for (size_t i = 0; i < t->n; i++)
 		if (t->list[i]->before)
@@ -398,7 +419,7 @@ static int prepare(struct txn *t, bool dry_run, struct engines_change *change, s
 	struct engine_error bad;
 	int ret;
 
-	if (make_ops(t) < 0 || reserve_store(t) < 0)
+	if (follow_collect(t) < 0 || make_ops(t) < 0 || reserve_store(t) < 0)
 		return no_memory(err);
 	ret = dry_run ? engines_check(engines, t->ops, t->n_ops, &bad) : engines_prepare(change, engines, t->ops, t->n_ops, &bad);
 	return ret < 0 ? fail_engine(t, ret, &bad, err) : 0;
@@ -411,6 +432,7 @@ int txn_run(struct txn *t, bool dry_run, struct txn_error *err)
 	int ret;
 
 	err->index = TXN_NO_INDEX;
+	follow_settle(t);
 	if (plan_make(t) < 0)
 		return no_memory(err);
 	if (!t->n_plan)

@@ -6,6 +6,7 @@
  * A transaction: changes that are collected, then made all or not at all.
  *
  *   txn_put, txn_del --> changes, one net change an object --> txn_run:
+ *          |                                                    follow    fill in what follows from other objects (follow.h)
  *          |                                                    settle    drop what changes nothing; put the rest in order: the plan
  *       txn_view                                                check     what each needs and takes, in the state that results (uses.h)
  *       sees them                                               prepare   the engines: devices, memory (engine.h)
@@ -24,6 +25,7 @@
  */
 
 #include "ctl.h"
+#include "follow.h"
 
 #define TXN_NO_INDEX SIZE_MAX
 
@@ -53,6 +55,8 @@ struct txn {
 	/* From txn_run() on: */
 	struct planned *plan;
 	size_t n_plan;
+	struct follower *followers; /* objects that are not changed, but whose engines are told */
+	size_t n_followers, followers_room;
 	/* Inside of it: */
 	struct engine_op *ops;
 	struct change **op_change; /* of each operation */

@@ -17,7 +17,7 @@ const struct schema_object schema_node = {
 	.attrs = no_attrs,
 };
 
-const struct schema_object *const schema_objects[] = {&schema_node, &schema_vlan, &schema_port, NULL};
+const struct schema_object *const schema_objects[] = {&schema_node, &schema_vlan, &schema_class, &schema_port, NULL};
 
 #define MAX_INT INT64_MAX
 

@@ -70,6 +70,8 @@ static const struct schema_attr attrs[] = {
 	{"cvlans", SCHEMA_VLANS, AT(cvlans), .doc = "dot1q-tunnel: customer VLANs admitted; without: all"},
 	{"qinq_ethtype", SCHEMA_ENUM, AT(qinq_ethertype), .choices = ethertypes,
 	 .doc = "dot1q-tunnel: ethertype of the service tag; without: 802.1ad"},
+	{"class", SCHEMA_STRING, OF(class_name),
+	 .doc = "class of the frames that come from it: they carry its code point, whatever tag they had; without: their own"},
 
 	{"mac", SCHEMA_MAC, AT(mac), .aux = MEMBER(has_mac), .doc = "the only source MAC address admitted"},
 	{"ips", SCHEMA_IPS, AT(ips), .aux = MEMBER(n_ips),
@@ -104,9 +106,27 @@ static void settle(void *conf)
 
 	bool trunk = !strcmp(port->dp.kind, "trunk");
 
-	/* The node's trunk carries all VLANs, and the host's own untagged. */
+	/* The node's trunk carries all VLANs, with their tags, which carry the code points; the host's own stack sees its VLAN's untagged. */
 	if (!port->vlan_mode_given)
-		port->dp.vlan_mode = !port->dp.vlan ? DP_VLAN_TRUNK : trunk ? DP_VLAN_NATIVE_UNTAGGED : DP_VLAN_ACCESS;
+		port->dp.vlan_mode = !port->dp.vlan ? DP_VLAN_TRUNK : trunk ? DP_VLAN_NATIVE_TAGGED : DP_VLAN_ACCESS;
+	port->dp.has_pcp = port->host_has_pcp = false;
+	port->dp.pcp = port->host_pcp = 0;
+}
+
+static void derive(void *conf, const struct schema_object *type, const void *needed)
+{
+	const struct class_conf *class = needed;
+	struct port_conf *port = conf;
+
+	if (type != &schema_class)
+		return;
+	if (!strcmp(port->dp.kind, "trunk")) {
+		port->host_has_pcp = true;
+		port->host_pcp = class->pcp;
+	} else {
+		port->dp.has_pcp = true;
+		port->dp.pcp = class->pcp;
+	}
 }
 
 /* --- uses ------------------------------------------------------------------------------------------------------------------ */
@@ -160,6 +180,12 @@ static void uses(const void *conf, void (*tell)(void *arg, const struct schema_u
 		snprintf(use.key, sizeof(use.key), "%u", c->vlan);
 		tell(arg, &use);
 	}
+	if (((const struct port_conf *)conf)->class_name[0]) {
+		struct schema_use use = {.kind = SCHEMA_NEEDS, .attr = "class", .object = &schema_class};
+
+		snprintf(use.key, sizeof(use.key), "%s", ((const struct port_conf *)conf)->class_name);
+		tell(arg, &use);
+	}
 	if (!strcmp(c->kind, "veth"))
 		takes(&t, "ifname", "ifname %s in namespace %.107s", c->ifname, ((const struct port_conf *)conf)->netns);
 	else if (!strcmp(c->kind, "trunk"))
@@ -188,4 +214,5 @@ const struct schema_object schema_port = {
 	.set_name = set_name,
 	.settle = settle,
 	.uses = uses,
+	.derive = derive,
 };

@@ -20,7 +20,7 @@
  * the same rows: its keys are the names with `-` for `_`, its values take the unit that the row gives. The daemon's own options
  * (ctl/daemon/config.c) are rows too. Adding an attribute is adding a row and a struct member. Adding an object is adding a table.
  *
- * Objects that later versions bring (thin, class, migration, watch) are further tables; nothing here knows how many there are.
+ * Objects that later versions bring (thin, migration, watch) are further tables; nothing here knows how many there are.
  *
  * Strictness: integers where integers belong (1.0 and 1e3 are refused), no NUL and no control characters in strings. Duplicate keys
  * and depth are the parser's business (ctl/daemon/rpc.h). Absent and null are the same when an object is added (the default); in
@@ -110,6 +110,12 @@ struct schema_object {
 	void (*settle)(void *conf);
 	/* Tell each use of a valid configuration. NULL: it needs and takes nothing but its name. */
 	void (*uses)(const void *conf, void (*tell)(void *arg, const struct schema_use *use), void *arg);
+	/*
+	 * Take over what follows from an object that this one needs, and that is `followed`, into *conf. What follows is no attribute: it
+	 * is in the struct for the engines, cleared by `settle`. NULL: nothing follows. Needs `uses`.
+	 */
+	void (*derive)(void *conf, const struct schema_object *type, const void *needed);
+	bool followed; /* objects that need one of this type hold what follows from it */
 };
 
 struct schema_param {

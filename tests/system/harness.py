@@ -120,6 +120,11 @@ class Refused(Exception):
         self.name = self.data.get("name", "")
 
 
+def added(answer):
+    """The objects of an answer, without those that every node has by itself (the classes): they belong to nobody."""
+    return [o for o in answer["objects"] if o["owner"]]
+
+
 class Control:
     """One connection to a control socket. `hello` is said unless client is None."""
 

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from harness import Skip, need, run, wait_for
+from harness import Skip, added, need, run, wait_for
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 EXAMPLES = os.path.join(ROOT, "ctl", "client", "examples")
@@ -60,7 +60,7 @@ def hears_of_links(t, node, program):
     first = program.line()
     match = re.fullmatch(r"generation (\d+): (\d+) changes in force", first)
     assert match and int(match[2]) == 2, first + program.process.stdout.read()
-    assert {(o["object"], o["name"], o["owner"]) for o in node.call("get")["objects"]} == {
+    assert {(o["object"], o["name"], o["owner"]) for o in added(node.call("get"))} == {
         ("vlan", "100", "scheduler"), ("port", "web1", "scheduler")}
     if not has_method(node, "watch"):
         program.process.wait(10)

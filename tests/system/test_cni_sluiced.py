@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 
-from harness import DEADLINE_S, run, wait_for
+from harness import DEADLINE_S, added, run, wait_for
 from test_cni import Cni, only
 
 ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "192.168.7.0/24", "gw": "10.9.0.5"}]
@@ -63,7 +63,7 @@ def test_a_node_without_the_kernel_engine(t):
     conf = c.conf(ipam=c.host_local(), timeoutMs=600000)
     assert "node show" in c.fails("STATUS", conf, 50, "no ports of kind veth")["details"]
     c.fails("ADD", conf, 101, "no kernel engine")
-    assert c.sluiced.call("get")["objects"] == []
+    assert added(c.sluiced.call("get")) == []
     assert c.call("DEL", conf) is None
     assert c.call("GC", {**conf, "cni.dev/valid-attachments": []}) is None
     c.clean()

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 
-from harness import run, test_frame, until
+from harness import added, run, test_frame, until
 
 DONE, USAGE, REFUSED, NO_DAEMON, NOT_APPLIED, TIMED_OUT = 0, 1, 2, 3, 65, 124
 
@@ -103,7 +103,7 @@ def test_it_ends_as_the_contract_says(t):
     _ends(node, REFUSED, "port", "add", "p", "kind=vhost", "path=/run/vm1.sock", says="vhost")
     _ends(node, REFUSED, "port", "set", "none-such", "mtu=1500", says="none-such")
     _ends(node, REFUSED, "port", "show", "none-such", says="none-such")
-    assert node.call("get")["objects"] == []
+    assert added(node.call("get")) == []
     # What is only not there yet is waited for, by a daemon that can.
     waits = any(m["name"] == "wait" for m in node.call("describe")["methods"])
     _ends(node, NOT_APPLIED if waits else REFUSED, "-T", "0.2", "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
@@ -142,11 +142,11 @@ def test_a_batch_is_one_transaction(t):
     _ends(node, REFUSED, "-b", path, says=":6: vlan 4095: out of range (1-4094)")
     write(*good)
     _ends(node, DONE, "-n", "-b", path)
-    assert node.call("get")["objects"] == []
+    assert added(node.call("get")) == []
     generation = node.control.call("get")["generation"]
     _ends(node, DONE, "-b", path)
     answer = node.call("get")
-    assert sorted(o["name"] for o in answer["objects"]) == ["100", "200", "p"], answer
+    assert sorted(o["name"] for o in added(answer)) == ["100", "200", "p"], answer
     assert answer["generation"] == generation + 1, answer
     _ends(node, DONE, "-b", path)
     assert node.call("get")["generation"] == generation + 1

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from harness import Skip, run, wait_for
+from harness import Skip, added, run, wait_for
 
 DONE, USAGE, REFUSED, NO_DAEMON, NOT_APPLIED, TIMED_OUT = 0, 1, 2, 3, 65, 124
 
@@ -52,7 +52,7 @@ def test_an_export_goes_back_without_a_change(t):
     exported, _ = _ctl(node, DONE, "export")
     with open(path, "w", encoding="utf-8") as f:
         f.write(exported)
-    assert "hush" in exported and exported.count("\n") == 4 + 2, exported
+    assert "hush" in exported and exported.count("\n") == 4 + 4 + 2, exported
     generation = node.call("get")["generation"]
     _ctl(node, DONE, "apply", path)
     _ctl(node, DONE, "apply", "-", stdin=exported)
@@ -103,7 +103,7 @@ def test_an_error_in_a_file_names_its_object(t):
     objects = [{"object": "vlan", "name": "100", "attrs": {}}, {"object": "port", "name": "p", "attrs": {"kind": "memif", "vlan": 4095}}]
     _, said = _ctl(node, REFUSED, "apply", "-", stdin=json.dumps({"objects": objects}))
     assert said.startswith("sluicectl: stdin: port p: vlan 4095: out of range (1-4094)\n"), said
-    assert not node.call("get")["objects"]
+    assert not added(node.call("get"))
     _ctl(node, USAGE, "apply", "-", stdin=json.dumps(objects))
     _ctl(node, USAGE, "diff", "-", stdin="{")
 
@@ -119,13 +119,13 @@ def test_two_owners_and_force(t):
     _ctl(node, REFUSED, "--owner", "cache", "vlan", "del", "100")
     mine = json.dumps({"objects": [{"object": "vlan", "name": "300", "attrs": {}}]})
     _ctl(node, DONE, "--owner", "cache", "apply", "-", stdin=mine)
-    owners = {o["name"]: o["owner"] for o in node.call("get")["objects"]}
+    owners = {o["name"]: o["owner"] for o in added(node.call("get"))}
     assert owners == {"100": "cap", "300": "cache"}, owners
     assert json.loads(_ctl(node, DONE, "export", "owner=cache")[0]) == json.loads(mine)
     _ctl(node, DONE, "--force", "vlan", "set", "100", "name=mine")
     assert node.get("vlan", "100")["attrs"]["name"] == "mine"
     _ctl(node, DONE, "--force", "vlan", "del", "100")
-    assert {o["name"] for o in node.call("get")["objects"]} == {"300"}
+    assert {o["name"] for o in added(node.call("get"))} == {"300"}
 
 
 def test_what_has_to_wait_is_exit_65(t):
@@ -155,10 +155,10 @@ def test_a_batch_line_by_line(t):
     lines = "vlan add 100\nport add p kind=memif vlan=4095\nvlan ad 5\nvlan add 200 name=last\n"
     _, said = _ctl(node, USAGE, "-b", "-", stdin=lines)
     assert said.startswith("sluicectl: stdin:3: "), said
-    assert not node.call("get")["objects"]
+    assert not added(node.call("get"))
     _, said = _ctl(node, USAGE, "--no-atomic", "-b", "-", stdin=lines)
     assert "sluicectl: stdin:2: vlan 4095: out of range (1-4094)\n" in said and "sluicectl: stdin:3: vlan: a batch takes" in said, said
-    assert {o["name"] for o in node.call("get")["objects"]} == {"100", "200"}
+    assert {o["name"] for o in added(node.call("get"))} == {"100", "200"}
     said, _ = _ctl(node, DONE, "-j", "--no-atomic", "-b", "-", stdin="vlan add 1\nvlan add 2\nvlan add 100\n")
     assert json.loads(said)["changes"] == 2 and json.loads(said)["generation"] == node.call("get")["generation"], said
 
@@ -191,7 +191,7 @@ def test_monitor_tells_what_happens(t):
     node.add_vlan(100)
     everything = Monitor(node, "--snapshot")
     snapshot = json.loads(everything.line())
-    assert [o["name"] for o in snapshot["objects"]] == ["100"], snapshot
+    assert [o["name"] for o in added(snapshot)] == ["100"], snapshot
     links, one, times = Monitor(node, "--snapshot", "port.link"), Monitor(node, "--snapshot", "port/other"), Monitor(node, "-t", "--snapshot", "vlan", "object.set")
     for monitor in (links, one, times):
         assert monitor.line()
@@ -222,7 +222,7 @@ def test_monitor_ends_with_its_time(t):
     node = t.node()
     _needs(node, "watch")
     done = run(os.path.join(t.build, "sluicectl"), "-s", node.stat_socket, "-T", "0.2", "monitor", "--snapshot", check=False)
-    assert done.returncode == TIMED_OUT and json.loads(done.stdout)["objects"] == [], done
+    assert done.returncode == TIMED_OUT and added(json.loads(done.stdout)) == [], done
     monitor = Monitor(node, "--snapshot")
     assert monitor.line()
     monitor.process.stdout.close()

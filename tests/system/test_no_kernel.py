@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is the kernel engine's alone is never accepted and then made by nobody, and what is a container's is no other port's."""
 
-from harness import Refused, add, run
+from harness import Refused, add, added, run
 
 CONTAINER = {"kind": "veth", "netns": "box", "ifname": "eth0", "vlan": 100}
 
@@ -28,7 +28,7 @@ def test_a_node_without_the_kernel_engine_refuses_containers(t):
     node = t.node(trunk="none")
     assert not _veth_available(node)
     _refused("unsupported", "no kernel engine", node, add("vlan", "100"), add("port", "web1", **CONTAINER))
-    assert node.call("get")["objects"] == []
+    assert added(node.call("get")) == []
 
 
 def test_containers_of_a_node_that_lost_the_kernel_engine_wait(t):

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 
-from harness import DEADLINE_S, Control, add_ports, run
+from harness import DEADLINE_S, Control, add_ports, added, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNITS = os.path.join(HERE, "..", "..", "ctl", "daemon")
@@ -121,7 +121,7 @@ def test_no_food_for_the_watchdog_while_a_worker_hangs(t):
         told = notified.within(2)
         assert "WATCHDOG=1" not in told, told
         # The rest works on.
-        assert node.call("get")["objects"] == []
+        assert added(node.call("get")) == []
     finally:
         frozen.thaw()
     again = watcher.event("node.health")
@@ -152,7 +152,7 @@ def test_connections_wait_in_the_service_manager_s_sockets(t):
     node.listening = {"stat": listening(node.stat_socket), "control": listening(node.socket)}
     inodes = {path: os.stat(path).st_ino for path in (node.socket, node.stat_socket)}
     node.start()
-    assert node.connect(client="reader", stat=True).call("get")["objects"] == []
+    assert added(node.connect(client="reader", stat=True).call("get")) == []
     for kill in (node.kill9, node.stop):
         kill()
         waiting = [Control(node.socket, client=None) for _ in range(5)]

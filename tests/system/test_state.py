@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from harness import DEADLINE_S, Refused, Stream, add, add_ports, change, deadline, delete, run, test_frame, until, wait_for
+from harness import DEADLINE_S, Refused, Stream, add, add_ports, added, change, deadline, delete, run, test_frame, until, wait_for
 from vhost import VhostGuests
 
 # A real daemon takes its time to start; the five hundred kills are in tests/unit/test_kill.c, without the switch.
@@ -105,11 +105,11 @@ def test_damaged_state_is_kept_aside(t):
     with open(state["aside"], "rb") as f:
         assert f.read() == b"this is not it" * 1000
     assert state["aside"] in node.log_text()
-    assert node.call("get")["objects"] == []
+    assert added(node.call("get")) == []
     node.add_vlan(100)
     _restart(node)
     assert node.get("node", "node")["state"]["state_file"]["aside"] is None
-    assert [o["name"] for o in node.call("get")["objects"]] == ["100"]
+    assert [o["name"] for o in added(node.call("get"))] == ["100"]
 
 
 def test_one_state_has_one_daemon(t):
@@ -122,7 +122,7 @@ def test_one_state_has_one_daemon(t):
     assert "another sluiced is running with this state" in other.log_text()
     node.add_vlan(101)
     _restart(node)
-    assert [o["name"] for o in node.call("get")["objects"]] == ["100", "101"]
+    assert [o["name"] for o in added(node.call("get"))] == ["100", "101"]
     assert not glob.glob(node.options["state"] + ".*")
 
 
@@ -224,7 +224,7 @@ def test_waiting_holds_up_nobody(t):
         gone = node.connect(client=None)
         gone.send(b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"timeout_ms":3600000}}\n')
         gone.close()
-        assert node.call("get")["objects"]
+        assert added(node.call("get"))
     # One that sends no more is answered all the same.
     half = node.connect()
     half.send(b'{"jsonrpc":"2.0","id":2,"method":"wait","params":{"timeout_ms":300}}\n')
@@ -251,7 +251,7 @@ def test_two_owners_at_once(t):
                 mine.append({"object": "port", "name": f"{name}-{i % 3}",
                              "attrs": {"kind": "memif", "path": os.path.join(node.dir, f"{name}{i % 3}"), "vlan": first}})
                 control.call("apply", {"replace": {"objects": mine}})
-                have = [o for o in control.call("get")["objects"] if o["owner"] == name]
+                have = [o for o in added(control.call("get")) if o["owner"] == name]
                 assert {(o["object"], o["name"]) for o in have} == {(o["object"], o["name"]) for o in mine}, have
         except (AssertionError, OSError, Refused) as failure:
             failures.append(f"{name}: {failure!r}")

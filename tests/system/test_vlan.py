@@ -13,7 +13,7 @@ import time
 import frames
 import ovs_oracle
 import vlan_cases
-from harness import DEADLINE_S, Skip, add, deadline, ip_batch, wait_for
+from harness import DEADLINE_S, Skip, add, change, deadline, ip_batch, wait_for
 from wire import Wire
 
 MARK_VLAN = 4000  # of no case
@@ -174,8 +174,13 @@ class Matrix:
             add("port", "mark-out", kind="af-packet", ifname="mark-out", vlan=MARK_VLAN, mac=MARK_MAC),
         )
         self.node.wait_link(*names)
+        self.node.apply(add("class", "mine", pcp=7))
         self.number = self.sent_markers = 0
         self.sent = dict.fromkeys(names, 0)
+
+    def set_class(self, pcp):
+        """The ports to enter by are in a class of this code point."""
+        self.node.apply(change("class", "mine", pcp=pcp), *(change("port", f"in{i}", **{"class": "mine"}) for i in range(len(self.modes))))
 
     def settle(self, name):
         """Everything that was sent into the port of this name has been dealt with."""
@@ -254,6 +259,12 @@ def hold_in_class(matrix):
         print(f"code point {pcp}: {len(expected)} cases")
         assert len(expected) > at_least, len(expected)
         hold(matrix, expected)
+
+
+@deadline(180)
+def test_matrix_in_a_class(t):
+    """The same from ports that have a class: whatever tag a frame comes with, it leaves as one that came with the class's code point."""
+    hold_in_class(Matrix(t))
 
 
 @deadline(120)

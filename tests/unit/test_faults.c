@@ -28,20 +28,26 @@ static const struct scenario {
 	{"set", OPS(SET("port", "base", "\"in_bps\":5,\"vlan\":8") "," SET("vlan", "7", "\"name\":\"x\"")),
 	 OPS(SET("port", "base", "\"in_bps\":0,\"vlan\":7") "," SET("vlan", "7", "\"name\":null"))},
 	{"del", OPS(DEL("port", "base") "," DEL("vlan", "7")),
-	 OPS(ADD_VLAN("7") "," ADD_PORT("base", ",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/02:00:00:00:00:07\"]"))},
+	 OPS(ADD_VLAN("7") "," ADD_PORT(
+		 "base", ",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/02:00:00:00:00:07\"],\"class\":\"online\""))},
 	{"replace",
 	 "{\"replace\":{\"objects\":[{\"object\":\"vlan\",\"name\":\"9\"},{\"object\":\"port\",\"name\":\"base\",\"attrs\":"
 	 "{\"kind\":\"memif\",\"vlan\":9,\"path\":\"/other\"}}]}}",
 	 "{\"replace\":{\"objects\":[{\"object\":\"vlan\",\"name\":\"7\"},{\"object\":\"vlan\",\"name\":\"8\"},{\"object\":"
 	 "\"port\","
 	 "\"name\":\"base\",\"attrs\":{\"kind\":\"memif\",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/"
-	 "02:00:00:00:00:07\"]}}]}}"},
+	 "02:00:00:00:00:07\"],\"class\":\"online\"}}]}}"},
+	{"class", OPS(SET("class", "online", "\"pcp\":5")), OPS(SET("class", "online", "\"pcp\":4"))},
+	{"class of a port",
+	 OPS("{\"op\":\"add\",\"object\":\"class\",\"name\":\"gold\",\"attrs\":{\"pcp\":6}}," SET("port", "base",
+												  "\"class\":\"gold\"")),
+	 OPS(SET("port", "base", "\"class\":\"online\"") "," DEL("class", "gold"))},
 	{"lacking", OPS(ADD_PORT("l", ",\"path\":\"/no/dir\"") "," ADD_PORT("p", "")), OPS(DEL("port", "l") "," DEL("port", "p"))},
 };
 
 #define BASE                                              \
 	OPS(ADD_VLAN("7") "," ADD_VLAN("8") "," ADD_PORT( \
-		"base", ",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/02:00:00:00:00:07\"]"))
+		"base", ",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/02:00:00:00:00:07\"],\"class\":\"online\""))
 
 static struct dp copy_dp;
 
@@ -75,7 +81,7 @@ static void assert_agreement(void)
 	for (size_t i = 0; i < n; i++) {
 		const struct object *o = list[i];
 
-		if (o->pending_link)
+		if (o->pending_link || o->type == &schema_class)
 			continue;
 		in_force++;
 		if (o->type == &schema_port) {
@@ -86,6 +92,8 @@ static void assert_agreement(void)
 			memcpy(&conf, o->conf, sizeof(conf));
 			conf.dp = fake_dp.ports[at];
 			assert_true(schema_equal(o->type, o->conf, &conf));
+			assert_int_equal(conf.dp.has_pcp, ((struct port_conf *)o->conf)->dp.has_pcp);
+			assert_int_equal(conf.dp.pcp, ((struct port_conf *)o->conf)->dp.pcp);
 		} else {
 			assert_true(fake_dp.has_vlan[((struct vlan_conf *)o->conf)->dp.id]);
 		}

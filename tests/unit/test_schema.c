@@ -430,12 +430,12 @@ static void describe_lists_every_object_method_and_drop_reason(void **state)
 	json_t *d = schema_describe(), *objects = json_object_get(d, "objects"), *attrs;
 	size_t n = 0;
 
-	assert_int_equal(json_array_size(objects), 3);
+	assert_int_equal(json_array_size(objects), 4);
 	assert_int_equal(json_array_size(json_object_get(d, "drops")), SLC_DROP_N);
 	while (schema_methods[n].name)
 		n++;
 	assert_int_equal(json_array_size(json_object_get(d, "methods")), n);
-	attrs = json_object_get(json_array_get(objects, 2), "attrs");
+	attrs = json_object_get(json_array_get(objects, 3), "attrs");
 	for (n = 0; schema_port.attrs[n].name; n++)
 		assert_string_equal(json_string_value(json_object_get(json_array_get(attrs, n), "name")),
 				    schema_port.attrs[n].name);
