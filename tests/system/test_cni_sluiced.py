@@ -6,9 +6,12 @@ import concurrent.futures
 import json
 import re
 import subprocess
+import time
 
-from harness import DEADLINE_S, added, run, wait_for
+from frames import ETH_TEST
+from harness import DEADLINE_S, added, run, test_frame, wait_for
 from test_cni import Cni, only
+from wire import Wire
 
 ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "192.168.7.0/24", "gw": "10.9.0.5"}]
 
@@ -75,6 +78,23 @@ def test_a_refused_add_leaves_nothing(t):
     c.fails("ADD", c.conf(ipam=c.host_local(), inBps=2**62), 7, "in_bps")
     c.clean()
     assert not c.sluiced.call("get", {"object": "vlan"})["objects"]
+
+
+def test_a_class(t):
+    """`class` of the conflist is the port's: what the container sends carries its code point. One that the node does not have fails and leaves nothing."""
+    c = Real(t)
+    c.fails("ADD", c.conf(ipam=c.host_local(), **{"class": "gold"}), 101, "class gold: there is none")
+    c.clean()
+    conf = c.conf(ipam=c.host_local(), **{"class": "online"})
+    c.call("ADD", conf)
+    assert only(c.ports())[1]["attrs"]["class"] == "online"
+    assert c.sluiced.get("class", "online")["state"] == {"members": 1}
+    trunk = Wire("slc0-dp")
+    Wire("eth0", netns="box").send(test_frame(c.inner()["address"], tags=["8100:0:7:0"]))
+    got = trunk.recv(time.monotonic() + DEADLINE_S, lambda f: f.ethertype == ETH_TEST)
+    assert got and got.tags[0].split(":")[2] == "4", got
+    assert c.call("DEL", conf) is None
+    c.clean()
 
 
 def test_an_earlier_life_is_made_anew(t):

@@ -64,6 +64,8 @@ def test_names_are_asked_of_the_node(t):
     assert candidates(t, node, "vlan del ") == {"100", "200"}
     assert candidates(t, node, "vlan show 2") == {"200"}
     assert candidates(t, node, "port add x vlan=") == {"100", "200"}
+    assert candidates(t, node, "port set vm1 class=") == {"online", "default", "migration", "image"}
+    assert candidates(t, node, "class set o") == {"online"}
     assert candidates(t, node, "fdb show port=") == {"vm1"}
     assert candidates(t, node, "stats port ") == {"vm1"}
     assert "vm1" in {c.split("/")[-1] for c in candidates(t, node, "monitor port/")}
