@@ -365,11 +365,14 @@ class Migration:
     def pass_on(self):
         """Let a piece pass; False at the stream's end."""
         piece = self.stream.recv(self.PIECE)
+        if not piece:
+            # A target that has all closes its end, perhaps before the source does: even sending nothing would fail.
+            return False
         try:
             self.onward.sendall(piece)
         except BrokenPipeError:
             raise AssertionError(f"{self.target.name}: does not take what comes from {self.source.name}: see qemu.log") from None
-        return bool(piece)
+        return True
 
     def copy_once(self):
         """
