@@ -96,7 +96,19 @@ struct kind_lost {
 	uint64_t malformed;	 /* vnet header that contradicts the frame */
 	uint64_t bad_descriptor; /* shared-memory descriptor refused */
 	uint64_t tx_error;	 /* accepted by tx and then failed */
+	uint64_t rx_disabled;	 /* sent by a queue that the peer itself has disabled */
 };
+
+/* sum += what a queue lost, whose worker runs. Any thread whose *sum is. */
+static inline void kind_lost_add(struct kind_lost *sum, const struct kind_lost *lost)
+{
+	const uint64_t *from = (const uint64_t *)lost;
+	uint64_t *to = (uint64_t *)sum;
+
+	_Static_assert(sizeof(*lost) % sizeof(*from) == 0, "kind_lost holds 64-bit counters only");
+	for (unsigned i = 0; i < sizeof(*lost) / sizeof(*from); i++)
+		to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
 
 /* What a kind tells the switch about an open port. Filled by open(); queue pointers may change only between kind_quiesce() calls. */
 struct kind_port {

@@ -395,6 +395,7 @@ void port_sum(const struct port *p, struct dp_port_stats *out)
 	out->drops[SLC_DROP_MALFORMED] += lost.malformed;
 	out->drops[SLC_DROP_BAD_DESCRIPTOR] += lost.bad_descriptor;
 	out->drops[SLC_DROP_TX_ERROR] += lost.tx_error;
+	out->drops[SLC_DROP_RX_DISABLED] += lost.rx_disabled;
 }
 
 void port_stats_add(struct dp_port_stats *sum, const struct dp_port_stats *s)

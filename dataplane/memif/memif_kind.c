@@ -193,31 +193,14 @@ static int memif_rx_fd(struct kind_port *kp, uint16_t q)
 	return p->rxq[q].wake_fd;
 }
 
-static int memif_kind_rx_arm(struct kind_port *kp, uint16_t q)
-{
-	return memif_rx_arm(kp->rxq[q]);
-}
-
-static void memif_kind_rx_disarm(struct kind_port *kp, uint16_t q)
-{
-	memif_rx_disarm(kp->rxq[q]);
-}
-
-static void lost_add(struct kind_lost *sum, const struct kind_lost *lost)
-{
-	sum->malformed += __atomic_load_n(&lost->malformed, __ATOMIC_RELAXED);
-	sum->truncated += __atomic_load_n(&lost->truncated, __ATOMIC_RELAXED);
-	sum->bad_descriptor += __atomic_load_n(&lost->bad_descriptor, __ATOMIC_RELAXED);
-}
-
 static void memif_lost(struct kind_port *kp, struct kind_lost *out)
 {
 	struct memif_port *p = kp->priv;
 
 	memset(out, 0, sizeof(*out));
 	for (uint16_t q = 0; q < p->n_queues; q++) {
-		lost_add(out, &p->rxq[q].lost);
-		lost_add(out, &p->txq[q].lost);
+		kind_lost_add(out, &p->rxq[q].lost);
+		kind_lost_add(out, &p->txq[q].lost);
 	}
 }
 
@@ -228,7 +211,7 @@ const struct port_kind memif_kind = {
 	.close = memif_close,
 	.link_up = memif_link_up,
 	.rx_fd = memif_rx_fd,
-	.rx_arm = memif_kind_rx_arm,
-	.rx_disarm = memif_kind_rx_disarm,
+	.rx_arm = memif_rx_arm,
+	.rx_disarm = memif_rx_disarm,
 	.lost = memif_lost,
 };

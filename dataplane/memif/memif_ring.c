@@ -300,8 +300,9 @@ static inline bool rx_pending(const struct memif_end *e)
 	return __atomic_load_n(e->peer, __ATOMIC_ACQUIRE) != e->next;
 }
 
-int memif_rx_arm(struct memif_queue *q)
+int memif_rx_arm(struct kind_port *kp, uint16_t index)
 {
+	struct memif_queue *q = kp->rxq[index];
 	struct memif_end *e = __atomic_load_n(&q->live, __ATOMIC_ACQUIRE);
 
 	q->armed = true;
@@ -327,8 +328,9 @@ int memif_rx_arm(struct memif_queue *q)
 	return rx_pending(e);
 }
 
-void memif_rx_disarm(struct memif_queue *q)
+void memif_rx_disarm(struct kind_port *kp, uint16_t index)
 {
+	struct memif_queue *q = kp->rxq[index];
 	struct memif_end *e = __atomic_load_n(&q->live, __ATOMIC_ACQUIRE);
 
 	if (!q->armed)

@@ -113,8 +113,8 @@ uint16_t memif_tx_server(void *queue, struct rte_mbuf **frames, uint16_t n);
  * come: a worker that wakes for one of its queues disarms and arms all others, hundreds perhaps, and for each that had nothing
  * both must cost no more than a look at the peer's index. The first burst that brings frames masks the ring.
  */
-int memif_rx_arm(struct memif_queue *q);
+int memif_rx_arm(struct kind_port *kp, uint16_t index);
 /* Poll again. Worker of the queue. */
-void memif_rx_disarm(struct memif_queue *q);
+void memif_rx_disarm(struct kind_port *kp, uint16_t index);
 
 #endif

@@ -118,22 +118,14 @@ static void vhost_kind_rx_disarm(struct kind_port *kp, uint16_t q)
 	vhost_rx_disarm(kp->rxq[q]);
 }
 
-static void lost_add(struct kind_lost *sum, const struct kind_lost *lost)
-{
-	sum->malformed += __atomic_load_n(&lost->malformed, __ATOMIC_RELAXED);
-	sum->truncated += __atomic_load_n(&lost->truncated, __ATOMIC_RELAXED);
-	sum->bad_descriptor += __atomic_load_n(&lost->bad_descriptor, __ATOMIC_RELAXED);
-	sum->tx_error += __atomic_load_n(&lost->tx_error, __ATOMIC_RELAXED);
-}
-
 static void vhost_lost(struct kind_port *kp, struct kind_lost *out)
 {
 	struct vhost_port *p = kp->priv;
 
 	memset(out, 0, sizeof(*out));
 	for (uint16_t q = 0; q < p->n_queues; q++) {
-		lost_add(out, &p->rxq[q].lost);
-		lost_add(out, &p->txq[q].lost);
+		kind_lost_add(out, &p->rxq[q].lost);
+		kind_lost_add(out, &p->txq[q].lost);
 	}
 }
 

@@ -40,7 +40,8 @@
 	X(LIMIT_IN, "limit-in", "over the port's in limit")                                                                 \
 	X(STORM, "storm", "over the VLAN's limit for flooded frames")                                                       \
 	X(NO_MEMBER, "no-member", "flooded, and the VLAN has no other member")                                              \
-	X(SAME_PORT, "same-port", "the destination is behind the port that the frame came from")
+	X(SAME_PORT, "same-port", "the destination is behind the port that the frame came from")                            \
+	X(RX_DISABLED, "rx-disabled", "the guest has disabled the queue that it sends by")
 
 #define SLC_DROP_TX(X)                                                                                       \
 	X(VLAN_EGRESS, "vlan-egress", "the destination's port does not carry this VLAN, or this inner VLAN") \
