@@ -48,7 +48,7 @@ void vhost_dev_fini(struct vhost_dev *d)
 int vhost_dev_fault(const struct vhost_dev *d)
 {
 	for (unsigned i = 0; i < VHOST_MAX_VRINGS; i++) {
-		if (d->ring[i].vq && __atomic_load_n(&d->ring[i].vq->broken, __ATOMIC_ACQUIRE))
+		if (d->ring[i].vq && __atomic_load_n(&d->ring[i].vq->aside, __ATOMIC_ACQUIRE) & VHOST_BROKEN)
 			return VHOST_FAULT_INDEX + 1;
 	}
 	if (vhost_mem_lost(d->mem) || (d->log && vhost_log_lost(d->log)))
@@ -125,16 +125,15 @@ static int get_features(struct vhost_dev *d, struct request *r)
 static int set_features(struct vhost_dev *d, struct request *r)
 {
 	uint64_t features = payload_u64(r);
-	uint32_t running;
 
 	if (features & ~VHOST_FEATURES)
 		return fault(d, VHOST_FAULT_FEATURES, "features that were not offered");
-	running = vrings_stop(d, VRINGS_ALL);
+	vrings_stop(d, VRINGS_ALL);
 	d->features = features;
 	/* Without the transport's own features there is no message to enable a ring: they all are. */
 	for (unsigned i = 0; !(features & VHOST_BIT(VIRTIO_BIT_PROTOCOL_FEATURES)) && i < 2 * d->n_pairs; i++)
 		d->ring[i].enabled = true;
-	return start(d, running);
+	return start(d, VRINGS_ALL);
 }
 
 static int get_protocol_features(struct vhost_dev *d, struct request *r)
@@ -403,11 +402,11 @@ static int set_vring_enable(struct vhost_dev *d, struct request *r)
 	if (s.num > 1)
 		return fault(d, VHOST_FAULT_RING, "a ring is enabled (1) or not (0)");
 	/* QEMU enables its rings at every turn, long before they could run: it is remembered. */
-	if (v->enabled == s.num)
+	if (v->told && v->enabled == s.num)
 		return 0;
+	v->told = true;
 	v->enabled = s.num;
-	if (!v->enabled)
-		vrings_stop(d, 1u << s.index);
+	vrings_stop(d, 1u << s.index);
 	return start(d, 1u << s.index);
 }
 

@@ -7,16 +7,20 @@
  *
  *      messages, descriptors --> vhost_dev_message() --> features, memory, log, rings configured
  *                                        |                      |
- *                                        v                      v  a ring has size, addresses, memory, a kick, and is enabled
+ *                                        v                      v  a ring has size, addresses, memory and a kick
  *                                      reply            ops->ring_up(vq) ... ops->ring_down(), ops->quiesce()
  *
  * It knows no socket and no switch: vhost_conn.c brings the messages and takes the replies, vhost_kind.c gives the rings to workers.
  *
  * Rings come and go by the messages ("Ring states" in the protocol): a ring starts when its last missing piece arrives, with any piece
- * as the last, and stops at GET_VRING_BASE, at SET_VRING_ENABLE 0, at a reset. Whatever changes under a running ring (memory, log,
+ * as the last, and stops at GET_VRING_BASE or a reset. Whatever changes under a running ring (memory, log,
  * features, an eventfd, addresses, as QEMU does when a migration starts) stops it, changes, and starts it where it was. Stopping
  * means: ring_down() for each, then one quiesce(), then nobody uses the vq or the memory any more. A ring that starts calls its guest once:
  * whoever served it before may not have got to it.
+ *
+ * SET_VRING_ENABLE decides what a started ring is good for. A disabled one that the guest receives by gets nothing: for our part it does not
+ * run. A disabled one that it transmits by runs, and gives back what it is sent, unread (vhost_ring.h). A ring of which no message has said
+ * anything yet waits: front ends that start their rings before they enable them (DPDK's) would lose at each reconnection what lies in them.
  *
  * Rings are in pairs, named from the guest: ring 2n is what it receives by, 2n + 1 what it transmits by.
  *
@@ -91,7 +95,8 @@ struct vhost_vring {
 	uint32_t num;  /* 0: not told */
 	uint32_t base; /* available entries taken before it stopped, or as told */
 	struct vhost_vring_addr addr;
-	bool has_addr, has_kick, enabled;
+	bool has_addr, has_kick;
+	bool enabled, told;   /* told: it was said so, not only not yet enabled */
 	int kick_fd, call_fd; /* -1: none */
 	struct vhost_vq *vq;  /* NULL: stopped */
 };

@@ -144,7 +144,7 @@ static void changed(void *arg)
 	p->dirty = false;
 	tx_spread(p);
 	for (unsigned i = 0; i < p->n_queues; i++)
-		up |= p->vq[2 * i] && p->vq[2 * i + 1];
+		up |= p->vq[2 * i] && p->vq[2 * i + 1] && vhost_vq_enabled(p->vq[2 * i + 1]);
 	p->up = up;
 	p->kp->caps = vhost_caps(p->dev.features);
 	if (!p->closing)

@@ -88,6 +88,7 @@ struct vhost_vq *vhost_vq_new(const struct vhost_vq_conf *c)
 		.call_fd = c->call_fd,
 		.kick_fd = c->kick_fd,
 		.alarm_fd = c->alarm_fd,
+		.aside = c->disabled ? VHOST_DISABLED : 0,
 		.size = c->size,
 		.mem = c->mem,
 		.log = c->log,
@@ -189,9 +190,9 @@ bool vhost_walk(struct vhost_vq *v, uint16_t head, bool write, struct vhost_chai
 
 void vhost_break(struct vhost_queue *q, struct vhost_vq *v)
 {
-	if (v->broken)
+	if (v->aside & VHOST_BROKEN)
 		return;
-	__atomic_store_n(&v->broken, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->aside, (uint8_t)(v->aside | VHOST_BROKEN), __ATOMIC_RELEASE);
 	frames_count(&q->lost.bad_descriptor, 1);
 	if (write(v->alarm_fd, &(uint64_t){1}, sizeof(uint64_t)) < 0) {
 		/* Full, so it is readable, which is all that is wanted. */
@@ -231,7 +232,7 @@ int vhost_rx_arm(struct vhost_queue *q)
 		drain(q);
 	if (__atomic_load_n(&q->inject, __ATOMIC_RELAXED))
 		return 1;
-	if (!v || v->broken)
+	if (!v || v->aside & VHOST_BROKEN)
 		return 0; /* what changes that wakes the worker */
 	if (!v->kicks) {
 		kicks_on(v);

@@ -34,6 +34,10 @@
  * sends itself and the rest of the burst through the slow path, frame by frame. Admission (kind.h, kind_gate) is asked with the heads
  * alone, so a frame that it refuses costs no mbuf and no copy.
  *
+ * A guest that has disabled a queue which it transmits by wants back what it goes on to send ("Ring states" in the vhost-user protocol): the
+ * entries are given back, counted, without a look at what they name; and it sleeps and is called like any other. It costs no mbuf, and rings
+ * that are enabled no instruction: the one test for what is out of the ordinary (`aside`) covers it.
+ *
  * Towards the guest, a frame takes one buffer, or with MRG_RXBUF as many as it needs; only if there are enough are they taken.
  *
  * Notification. Kicks are off while the worker polls, and on between vhost_rx_arm() and vhost_rx_disarm(). A call is made once a
@@ -60,6 +64,8 @@
 #define VHOST_CHAIN	512   /* pieces of one frame at most: 64 KiB in pages, each half used, and more */
 #define VHOST_FRAME_MAX 65562 /* 64 KiB of payload, Ethernet and two tags */
 
+enum { VHOST_BROKEN = 1, VHOST_DISABLED = 2 };
+
 struct vhost_vq {
 	const union virtq_desc *desc;
 	struct virtq_avail *avail;
@@ -73,7 +79,7 @@ struct vhost_vq {
 	bool mergeable;	 /* VIRTIO_BIT_MRG_RXBUF */
 	bool kicks;	 /* the guest was asked to kick, when it passes `wish` */
 	uint16_t wish;
-	bool broken;   /* written by the worker, read by the control thread */
+	uint8_t aside; /* VHOST_BROKEN, VHOST_DISABLED: not for frames. Written by the worker, read by the control thread */
 	bool shared;   /* several of our queues send by this ring */
 	bool ecn;      /* VIRTIO_BIT_GUEST_ECN */
 	uint32_t caps; /* KIND_CAP_*: requests that the guest takes */
@@ -111,10 +117,16 @@ struct vhost_vq_conf {
 	struct vhost_log *log;
 	uint64_t log_used;
 	int call_fd, kick_fd, alarm_fd;
+	bool disabled; /* a ring that the guest transmits by: what it sends is given back unread */
 };
 
 /* A vq that goes on at the used index in memory; kicks are off. NULL: out of memory. Control thread. */
 struct vhost_vq *vhost_vq_new(const struct vhost_vq_conf *conf);
+/* Is it for frames, or only there to give them back? Any thread. */
+static inline bool vhost_vq_enabled(const struct vhost_vq *v)
+{
+	return !(__atomic_load_n(&v->aside, __ATOMIC_RELAXED) & VHOST_DISABLED);
+}
 /* No worker has it any more. */
 void vhost_vq_free(struct vhost_vq *v);
 

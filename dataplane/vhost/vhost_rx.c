@@ -279,6 +279,19 @@ static __rte_noinline uint16_t rx_injected(struct vhost_queue *q, struct rte_mbu
 	return 0;
 }
 
+/* A ring that breaks, or is broken, or disabled. Entries that were given back for nothing, `n` at most. */
+static __rte_noinline uint16_t rx_aside(struct vhost_queue *q, struct vhost_vq *v, uint16_t avail, uint16_t n)
+{
+	if (avail > v->size || v->aside & VHOST_BROKEN) {
+		vhost_break(q, v);
+		return 0;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		vhost_use(v, i, vhost_head(v, i), 0);
+	frames_count(&q->lost.rx_disabled, n);
+	return n;
+}
+
 uint16_t vhost_rx(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate gate, void *ctx)
 {
 	struct vhost_queue *q = queue;
@@ -292,19 +305,20 @@ uint16_t vhost_rx(void *queue, struct rte_mbuf **frames, uint16_t n, kind_gate g
 	avail = vhost_available(v);
 	if (avail == 0)
 		return 0;
-	if (unlikely(avail > v->size || v->broken)) {
-		vhost_break(q, v);
-		return 0;
-	}
 	if (unlikely(v->kicks && !q->armed)) {
 		vhost_kicks_off(v);
 		q->rung = true;
 	}
 	n = RTE_MIN(n, (uint16_t)VHOST_BURST);
 	ready = RTE_MIN(n, avail);
-	got = rx_plain(q, v, frames, ready, &used, gate, ctx);
-	if (unlikely(used < ready))
-		got = (uint16_t)(got + rx_slow(q, v, frames + got, (uint16_t)(n - got), avail, &used, gate, ctx));
+	if (unlikely(avail > v->size || v->aside)) {
+		got = 0;
+		used = rx_aside(q, v, avail, ready);
+	} else {
+		got = rx_plain(q, v, frames, ready, &used, gate, ctx);
+		if (unlikely(used < ready))
+			got = (uint16_t)(got + rx_slow(q, v, frames + got, (uint16_t)(n - got), avail, &used, gate, ctx));
+	}
 	if (likely(used > 0))
 		vhost_publish(v, used);
 	if (unlikely(v->kicks && used > 0 && got == 0))

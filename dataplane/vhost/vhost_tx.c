@@ -250,7 +250,7 @@ static __rte_always_inline uint16_t tx_vq(struct vhost_queue *q, struct vhost_vq
 {
 	uint16_t avail = vhost_available(v), done, used;
 
-	if (unlikely(avail > v->size || v->broken)) {
+	if (unlikely(avail > v->size || v->aside)) {
 		vhost_break(q, v);
 		return 0;
 	}

@@ -5,9 +5,12 @@
 
 #include "bell.h"
 
-static bool ready(const struct vhost_dev *d, const struct vhost_vring *v)
+static bool ready(const struct vhost_dev *d, unsigned ring)
 {
-	return !v->vq && v->num && v->has_addr && v->has_kick && v->enabled && d->mem->n;
+	const struct vhost_vring *v = &d->ring[ring];
+	bool discards = v->told && ring & 1;
+
+	return !v->vq && v->num && v->has_addr && v->has_kick && (v->enabled || discards) && d->mem->n;
 }
 
 /* A part of a ring, whole and aligned as virtio asks. */
@@ -34,6 +37,7 @@ static int start(struct vhost_dev *d, unsigned ring, const char **why)
 		.call_fd = v->call_fd,
 		.kick_fd = v->kick_fd,
 		.alarm_fd = d->alarm_fd,
+		.disabled = !v->enabled,
 	};
 
 	if (!c.desc || !c.avail || !c.used) {
@@ -60,7 +64,7 @@ int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why)
 	int ret = 0;
 
 	for (unsigned i = 0; ret == 0 && i < 2 * d->n_pairs; i++) {
-		if (rings >> i & 1 && ready(d, &d->ring[i]))
+		if (rings >> i & 1 && ready(d, i))
 			ret = start(d, i, why);
 	}
 	return ret;

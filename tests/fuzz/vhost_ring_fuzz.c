@@ -391,7 +391,7 @@ static void queue_stop(unsigned which)
 	struct pollfd alarm = {.fd = f.alarm_fd, .events = POLLIN};
 	struct vhost_vq *v = f.q[which].live;
 
-	CHECK(!v->broken || poll(&alarm, 1, 0) == 1);
+	CHECK(!(v->aside & VHOST_BROKEN) || poll(&alarm, 1, 0) == 1);
 	vhost_vq_free(v);
 	f.q[which].live = NULL;
 }
