@@ -265,6 +265,76 @@ static int enabled_10000_times(struct hostile *h)
 	return rc ? rc : send_honest(h, 5);
 }
 
+/* Ring 1 disabled, and the back end has heard of it. */
+static int disabled(struct hostile *h)
+{
+	uint64_t features;
+	int rc = running(h);
+
+	if (!rc)
+		rc = front_enable(&h->f, 1, false);
+	return rc ? rc : front_ask_u64(&h->f, FRONT_GET_FEATURES, &features);
+}
+
+/* All that is sent comes back, however it lies in memory that is there or not; then frames go again. */
+static int disabled_and_full(struct hostile *h)
+{
+	struct front_ring *r = &h->f.ring[1];
+	int rc = disabled(h);
+
+	for (unsigned times = 0; times < 20 && !rc; times++) {
+		uint16_t old = r->next;
+
+		for (uint16_t i = 0; i < HOSTILE_RING; i++) {
+			front_desc(r, i, ~0ull - 64 * i, ~0u, VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT, i);
+			front_offer(r, i);
+		}
+		front_publish(r, old);
+		if (!consumed(h, 1, 5000)) {
+			snprintf(h->why, sizeof(h->why), "what was sent by a disabled ring was not given back");
+			rc = -EPROTO;
+		}
+	}
+	front_hang_up(&h->f);
+	if (!rc)
+		rc = front_up(&h->f);
+	return rc ? rc : send_honest(h, 5);
+}
+
+static int disabled_and_impossible(struct hostile *h)
+{
+	struct front_ring *r = &h->f.ring[1];
+	int rc = disabled(h);
+
+	r->next = (uint16_t)(r->next + HOSTILE_RING + 1);
+	front_publish(r, 0);
+	front_kick(r);
+	return rc;
+}
+
+/* The ring that it receives by, while others broadcast. */
+static int disabled_to_receive(struct hostile *h)
+{
+	const struct vring_used *used;
+	uint64_t features;
+	uint16_t before;
+	int rc = running(h);
+
+	if (!rc)
+		rc = front_enable(&h->f, 0, false);
+	if (!rc)
+		rc = front_ask_u64(&h->f, FRONT_GET_FEATURES, &features);
+	if (rc)
+		return rc;
+	used = h->f.ring[0].used;
+	before = __atomic_load_n(&used->idx, __ATOMIC_ACQUIRE);
+	let_frames_come(h);
+	if (__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) == before)
+		return 0;
+	snprintf(h->why, sizeof(h->why), "frames came by a disabled ring");
+	return -EPROTO;
+}
+
 static int started_without_address(struct hostile *h)
 {
 	int rc = ready(h);
@@ -385,6 +455,9 @@ const struct hostile_case vring_cases[] = {
 	{"ring-features-while-running", MAY, NULL, features_while_running, NULL},
 	{"ring-features-not-offered", CLOSE, "bad-features", features_not_offered, NULL},
 	{"ring-enabled-10000-times", STAY, NULL, enabled_10000_times, NULL},
+	{"ring-disabled-and-full", STAY, "rx-disabled", disabled_and_full, NULL},
+	{"ring-disabled-and-impossible", CLOSE, "impossible-index", disabled_and_impossible, NULL},
+	{"ring-disabled-to-receive", STAY, "tx-down", disabled_to_receive, NULL},
 	{"ring-started-without-address", MAY, NULL, started_without_address, NULL},
 	{"ring-stopped-twice", MAY, NULL, stopped_twice, NULL},
 	{"ring-stopped-unknown", CLOSE, "bad-ring", stopped_unknown, NULL},
