@@ -301,7 +301,7 @@ asan: ## unit and system tests under AddressSanitizer and UndefinedBehaviorSanit
 		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.py --build $(BUILD)/asan
 
 # Those that have threads.
-tsan_tests := test_fdb_threads test_meter test_memif_wake test_vhost_tx test_vhost_sleep
+tsan_tests := test_fdb_threads test_meter test_memif_wake test_vhost_tx test_vhost_sleep test_vhost_swap
 
 tsan: ## the unit tests that have threads, under ThreadSanitizer
 	+$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread CFLAGS='-O1 -g' deps

@@ -107,10 +107,11 @@ static int no_ring(struct vhost_dev *d)
 	return fault(d, VHOST_FAULT_RING, "there is no ring of that number");
 }
 
-static int start(struct vhost_dev *d, uint32_t rings)
+/* What rings are made from has changed. */
+static int renew(struct vhost_dev *d, uint32_t rings)
 {
 	const char *why = NULL;
-	int ret = vrings_start(d, rings, &why);
+	int ret = vrings_renew(d, rings, &why);
 
 	return ret ? fault(d, (enum vhost_fault)(ret - 1), why) : 0;
 }
@@ -128,12 +129,11 @@ static int set_features(struct vhost_dev *d, struct request *r)
 
 	if (features & ~VHOST_FEATURES)
 		return fault(d, VHOST_FAULT_FEATURES, "features that were not offered");
-	vrings_stop(d, VRINGS_ALL);
 	d->features = features;
 	/* Without the transport's own features there is no message to enable a ring: they all are. */
 	for (unsigned i = 0; !(features & VHOST_BIT(VIRTIO_BIT_PROTOCOL_FEATURES)) && i < 2 * d->n_pairs; i++)
 		d->ring[i].enabled = true;
-	return start(d, VRINGS_ALL);
+	return renew(d, VRINGS_ALL);
 }
 
 static int get_protocol_features(struct vhost_dev *d, struct request *r)
@@ -198,11 +198,14 @@ static int send_rarp(struct vhost_dev *d, struct request *r)
 /* Swap the memory under the rings. Takes over `mem`. */
 static int replace_memory(struct vhost_dev *d, struct vhost_mem *mem)
 {
-	vrings_stop(d, VRINGS_ALL);
-	vhost_mem_free(d->mem);
+	struct vhost_mem *old = d->mem;
+	int ret;
+
 	d->mem = mem;
 	/* A front end may tell a ring's addresses before its memory: whatever can run now, runs. */
-	return start(d, VRINGS_ALL);
+	ret = renew(d, VRINGS_ALL);
+	vhost_mem_free(old);
+	return ret;
 }
 
 static int set_mem_table(struct vhost_dev *d, struct request *r)
@@ -250,21 +253,21 @@ static int rem_mem_reg(struct vhost_dev *d, struct request *r)
 static int set_log_base(struct vhost_dev *d, struct request *r)
 {
 	const struct vhost_log_base *base = &r->msg->p.log;
-	struct vhost_log *log;
+	struct vhost_log *log, *old = d->log;
 	const char *why;
-	uint32_t running;
+	int ret;
 
 	if (r->n_fds != 1)
 		return fault(d, VHOST_FAULT_FDS, "a dirty log without its descriptor");
 	log = vhost_log_open(r->fds[0], base->size, base->offset, d->alarm_fd, &why);
 	if (!log)
 		return fault(d, VHOST_FAULT_LOG, why);
-	running = vrings_stop(d, VRINGS_ALL);
-	vhost_log_close(d->log);
 	d->log = log;
+	ret = renew(d, VRINGS_ALL);
+	vhost_log_close(old);
 	r->msg->h.size = 0;
 	r->reply = true;
-	return start(d, running);
+	return ret;
 }
 
 /* --- rings ------------------------------------------------------------------------------------------------------------------ */
@@ -281,7 +284,7 @@ static int set_vring_num(struct vhost_dev *d, struct request *r)
 	if (v->vq)
 		return fault(d, VHOST_FAULT_RING, "a ring that runs cannot change its size");
 	v->num = s.num;
-	return start(d, 1u << s.index);
+	return renew(d, 1u << s.index);
 }
 
 static int set_vring_addr(struct vhost_dev *d, struct request *r)
@@ -293,10 +296,9 @@ static int set_vring_addr(struct vhost_dev *d, struct request *r)
 	v = vring(d, a.index);
 	if (!v)
 		return no_ring(d);
-	vrings_stop(d, 1u << a.index);
 	v->addr = a;
 	v->has_addr = true;
-	return start(d, 1u << a.index);
+	return renew(d, 1u << a.index);
 }
 
 static int set_vring_base(struct vhost_dev *d, struct request *r)
@@ -346,39 +348,35 @@ static int vring_fd(struct vhost_dev *d, struct request *r, struct vhost_vring *
 	return 0;
 }
 
-static void fd_replace(int *old, int fd)
+/* The ring has another eventfd: *at. The old one is closed when nobody uses it any more. */
+static int renew_fd(struct vhost_dev *d, struct vhost_vring *v, int *at, int fd)
 {
-	if (*old >= 0)
-		close(*old);
-	*old = fd;
+	int old = *at, ret;
+
+	*at = fd;
+	ret = renew(d, 1u << (v - d->ring));
+	if (old >= 0)
+		close(old);
+	return ret;
 }
 
 static int set_vring_kick(struct vhost_dev *d, struct request *r)
 {
 	struct vhost_vring *v;
 	int fd, ret = vring_fd(d, r, &v, &fd);
-	uint32_t bit;
 
 	if (ret)
 		return ret;
-	bit = 1u << (v - d->ring);
-	vrings_stop(d, bit);
-	fd_replace(&v->kick_fd, fd);
 	v->has_kick = true;
-	return start(d, bit);
+	return renew_fd(d, v, &v->kick_fd, fd);
 }
 
 static int set_vring_call(struct vhost_dev *d, struct request *r)
 {
 	struct vhost_vring *v;
 	int fd, ret = vring_fd(d, r, &v, &fd);
-	uint32_t running;
 
-	if (ret)
-		return ret;
-	running = vrings_stop(d, 1u << (v - d->ring));
-	fd_replace(&v->call_fd, fd);
-	return start(d, running);
+	return ret ? ret : renew_fd(d, v, &v->call_fd, fd);
 }
 
 /* Errors close the connection; nobody is told by eventfd. */
@@ -407,7 +405,7 @@ static int set_vring_enable(struct vhost_dev *d, struct request *r)
 	v->told = true;
 	v->enabled = s.num;
 	vrings_stop(d, 1u << s.index);
-	return start(d, 1u << s.index);
+	return renew(d, 1u << s.index);
 }
 
 /* --- the table ---------------------------------------------------------------------------------------------------------------- */

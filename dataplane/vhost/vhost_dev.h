@@ -14,9 +14,9 @@
  *
  * Rings come and go by the messages ("Ring states" in the protocol): a ring starts when its last missing piece arrives, with any piece
  * as the last, and stops at GET_VRING_BASE or a reset. Whatever changes under a running ring (memory, log,
- * features, an eventfd, addresses, as QEMU does when a migration starts) stops it, changes, and starts it where it was. Stopping
- * means: ring_down() for each, then one quiesce(), then nobody uses the vq or the memory any more. A ring that starts calls its guest once:
- * whoever served it before may not have got to it.
+ * features, an eventfd, addresses, as QEMU does when a migration starts) gives it a new vq that goes on where the old one was: by ring_swap(),
+ * or ring_down() and ring_up(). In either case the old vq and what it was made from are used until quiesce() has returned, and not after. A
+ * ring that gets a vq calls its guest once: whoever served it before may not have got to it.
  *
  * SET_VRING_ENABLE decides what a started ring is good for. A disabled one that the guest receives by gets nothing: for our part it does not
  * run. A disabled one that it transmits by runs, and gives back what it is sent, unread (vhost_ring.h). A ring of which no message has said
@@ -83,6 +83,8 @@ struct vhost_ops {
 	/* It does not any more; workers may still be in it until quiesce() returns. */
 	void (*ring_down)(void *arg, unsigned ring);
 	void (*quiesce)(void *arg);
+	/* A ring that we send by goes on by another vq, and workers may still be in the old one until quiesce() returns. False: it cannot. */
+	bool (*ring_swap)(void *arg, unsigned ring, struct vhost_vq *vq);
 	/* All that a message changed about rings and features is done. */
 	void (*changed)(void *arg);
 	/* The guest speaks for this address from here on: it was moved here. */

@@ -87,6 +87,20 @@ static void tx_down(struct vhost_port *p, const struct vhost_vq *vq)
 	}
 }
 
+/* Do our queues stand as they would if they were spread anew? */
+static bool tx_is_spread(const struct vhost_port *p, struct vhost_vq *const *running, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (running[i]->shared != (n < p->n_queues))
+			return false;
+	}
+	for (uint16_t t = 0; t < p->n_queues; t++) {
+		if (p->txq[t].live != (n ? running[t % n] : NULL))
+			return false;
+	}
+	return true;
+}
+
 /* Whether a ring is shared may only change while nobody is in it. */
 static void tx_spread(struct vhost_port *p)
 {
@@ -98,6 +112,8 @@ static void tx_spread(struct vhost_port *p)
 		if (p->vq[2 * i])
 			running[n++] = p->vq[2 * i];
 	}
+	if (tx_is_spread(p, running, n))
+		return;
 	for (uint16_t t = 0; t < p->n_queues; t++) {
 		busy |= p->txq[t].live != NULL;
 		__atomic_store_n(&p->txq[t].live, NULL, __ATOMIC_RELEASE);
@@ -132,6 +148,22 @@ static void ring_down(void *arg, unsigned ring)
 		tx_down(p, p->vq[ring]);
 	p->vq[ring] = NULL;
 	p->dirty = true;
+}
+
+/* By a ring that several of our queues share, one of them would begin anew while another is still in the old vq. */
+static bool ring_swap(void *arg, unsigned ring, struct vhost_vq *vq)
+{
+	struct vhost_port *p = arg;
+
+	if (p->vq[ring]->shared)
+		return false;
+	for (uint16_t t = 0; t < p->n_queues; t++) {
+		if (p->txq[t].live == p->vq[ring])
+			__atomic_store_n(&p->txq[t].live, vq, __ATOMIC_RELEASE);
+	}
+	p->vq[ring] = vq;
+	p->dirty = true;
+	return true;
 }
 
 static void changed(void *arg)
@@ -205,6 +237,7 @@ const struct vhost_ops vhost_port_ops = {
 	.ring_up = ring_up,
 	.ring_down = ring_down,
 	.quiesce = quiesce,
+	.ring_swap = ring_swap,
 	.changed = changed,
 	.announce = announce,
 	.mtu = mtu,

@@ -88,7 +88,7 @@ struct vhost_vq *vhost_vq_new(const struct vhost_vq_conf *c)
 		.call_fd = c->call_fd,
 		.kick_fd = c->kick_fd,
 		.alarm_fd = c->alarm_fd,
-		.aside = c->disabled ? VHOST_DISABLED : 0,
+		.aside = (uint8_t)((c->disabled ? VHOST_DISABLED : 0) | (c->takes_over ? VHOST_FRESH : 0)),
 		.size = c->size,
 		.mem = c->mem,
 		.log = c->log,
@@ -98,6 +98,11 @@ struct vhost_vq *vhost_vq_new(const struct vhost_vq_conf *c)
 	rte_spinlock_init(&v->lock);
 	vhost_kicks_off(v);
 	return v;
+}
+
+uint16_t vhost_vq_next(const struct vhost_vq *v)
+{
+	return v->aside & VHOST_FRESH ? __atomic_load_n(&v->used->idx, __ATOMIC_RELAXED) : v->next;
 }
 
 void vhost_vq_free(struct vhost_vq *v)

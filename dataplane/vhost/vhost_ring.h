@@ -12,7 +12,11 @@
  * A queue lives as long as its port. What belongs to a running ring hangs on one pointer, `live`: NULL while the ring is stopped or
  * nobody is connected. The control thread builds a vq completely, stores the pointer, and takes it away again before it waits for the
  * workers and unmaps; so the hot path pays one load for all that may happen to a connection. A vq is never changed while it is live:
- * another eventfd, other memory, other features stop the ring and start a new vq where the old one ended.
+ * another eventfd, other memory, other features make a new vq that goes on where the old one ended.
+ *
+ * A ring that we send by does so without a gap, in which frames would be lost: the new vq takes the old one's place in `live` while the worker
+ * may still be in the old one. It does not know yet where that will end (VHOST_FRESH): the worker that meets it reads the used index, which
+ * nobody moves any more then. A ring that we receive by is stopped for that moment; its frames wait in it.
  *
  * Buffers are given back in the order in which they were taken, within the call that took them. So one number, `next`, is our place
  * in the available and in the used ring, and a ring that lost its back end (killed, restarted) goes on at the used index that is in
@@ -64,7 +68,7 @@
 #define VHOST_CHAIN	512   /* pieces of one frame at most: 64 KiB in pages, each half used, and more */
 #define VHOST_FRAME_MAX 65562 /* 64 KiB of payload, Ethernet and two tags */
 
-enum { VHOST_BROKEN = 1, VHOST_DISABLED = 2 };
+enum { VHOST_BROKEN = 1, VHOST_DISABLED = 2, VHOST_FRESH = 4 };
 
 struct vhost_vq {
 	const union virtq_desc *desc;
@@ -79,7 +83,7 @@ struct vhost_vq {
 	bool mergeable;	 /* VIRTIO_BIT_MRG_RXBUF */
 	bool kicks;	 /* the guest was asked to kick, when it passes `wish` */
 	uint16_t wish;
-	uint8_t aside; /* VHOST_BROKEN, VHOST_DISABLED: not for frames. Written by the worker, read by the control thread */
+	uint8_t aside; /* VHOST_*, out of the ordinary: written by the worker, read by the control thread */
 	bool shared;   /* several of our queues send by this ring */
 	bool ecn;      /* VIRTIO_BIT_GUEST_ECN */
 	uint32_t caps; /* KIND_CAP_*: requests that the guest takes */
@@ -117,7 +121,8 @@ struct vhost_vq_conf {
 	struct vhost_log *log;
 	uint64_t log_used;
 	int call_fd, kick_fd, alarm_fd;
-	bool disabled; /* a ring that the guest transmits by: what it sends is given back unread */
+	bool disabled;	 /* a ring that the guest transmits by: what it sends is given back unread */
+	bool takes_over; /* from a vq that the worker may still be in; a ring that we send by, and no other queue does */
 };
 
 /* A vq that goes on at the used index in memory; kicks are off. NULL: out of memory. Control thread. */
@@ -127,6 +132,8 @@ static inline bool vhost_vq_enabled(const struct vhost_vq *v)
 {
 	return !(__atomic_load_n(&v->aside, __ATOMIC_RELAXED) & VHOST_DISABLED);
 }
+/* The place in the ring that it has come to. No worker is in it. */
+uint16_t vhost_vq_next(const struct vhost_vq *v);
 /* No worker has it any more. */
 void vhost_vq_free(struct vhost_vq *v);
 

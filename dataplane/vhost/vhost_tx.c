@@ -246,13 +246,29 @@ static __rte_always_inline uint16_t tx_plain(struct vhost_vq *v, struct rte_mbuf
 	return n;
 }
 
+/* A vq that takes over begins; one that breaks, or is broken, is of no use: false. */
+static __rte_noinline bool tx_aside(struct vhost_queue *q, struct vhost_vq *v)
+{
+	if (v->aside & VHOST_FRESH) {
+		v->next = v->called = __atomic_load_n(&v->used->idx, __ATOMIC_RELAXED);
+		__atomic_store_n(&v->aside, (uint8_t)(v->aside & ~VHOST_FRESH), __ATOMIC_RELAXED);
+	}
+	if (vhost_available(v) <= v->size && !(v->aside & VHOST_BROKEN))
+		return true;
+	vhost_break(q, v);
+	return false;
+}
+
 static __rte_always_inline uint16_t tx_vq(struct vhost_queue *q, struct vhost_vq *v, struct rte_mbuf **frames, uint16_t n)
 {
 	uint16_t avail = vhost_available(v), done, used;
 
 	if (unlikely(avail > v->size || v->aside)) {
-		vhost_break(q, v);
-		return 0;
+		if (!tx_aside(q, v))
+			return 0;
+		avail = vhost_available(v);
+		if (unlikely(avail > v->size))
+			return 0; /* since a moment ago: found at the next burst */
 	}
 	n = RTE_MIN(n, (uint16_t)VHOST_BURST);
 	if (unlikely(avail == 0 || n == 0))

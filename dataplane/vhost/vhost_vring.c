@@ -5,12 +5,12 @@
 
 #include "bell.h"
 
-static bool ready(const struct vhost_dev *d, unsigned ring)
+static bool complete(const struct vhost_dev *d, unsigned ring)
 {
 	const struct vhost_vring *v = &d->ring[ring];
 	bool discards = v->told && ring & 1;
 
-	return !v->vq && v->num && v->has_addr && v->has_kick && (v->enabled || discards) && d->mem->n;
+	return v->num && v->has_addr && v->has_kick && (v->enabled || discards) && d->mem->n;
 }
 
 /* A part of a ring, whole and aligned as virtio asks. */
@@ -21,7 +21,8 @@ static void *part(const struct vhost_dev *d, uint64_t uva, uint64_t bytes, unsig
 	return (uintptr_t)at % align ? NULL : at;
 }
 
-static int start(struct vhost_dev *d, unsigned ring, const char **why)
+/* A vq of what was told. NULL with *fault, a fault + 1, and *why. */
+static struct vhost_vq *make(struct vhost_dev *d, unsigned ring, bool takes_over, int *fault, const char **why)
 {
 	struct vhost_vring *v = &d->ring[ring];
 	bool logged = d->log && d->features & VHOST_BIT(VIRTIO_BIT_LOG_ALL);
@@ -38,59 +39,107 @@ static int start(struct vhost_dev *d, unsigned ring, const char **why)
 		.kick_fd = v->kick_fd,
 		.alarm_fd = d->alarm_fd,
 		.disabled = !v->enabled,
+		.takes_over = takes_over,
 	};
+	struct vhost_vq *vq;
 
-	if (!c.desc || !c.avail || !c.used) {
-		*why = "a ring's address is outside its memory, or not aligned";
-		return VHOST_FAULT_RING + 1;
-	}
-	v->vq = vhost_vq_new(&c);
-	if (!v->vq) {
-		*why = "out of memory";
-		return VHOST_FAULT_NO_MEMORY + 1;
-	}
-	d->ops->ring_up(d->arg, ring, v->vq);
-	/*
-	 * Who served the ring before may have been killed between its last used entries and the call for them, or had no eventfd to call by. With
-	 * the event index nobody would ever call for those again, so the guest is asked to look. A call for nothing costs it a look.
-	 */
+	*fault = VHOST_FAULT_RING + 1;
+	*why = "a ring's address is outside its memory, or not aligned";
+	if (!c.desc || !c.avail || !c.used)
+		return NULL;
+	vq = vhost_vq_new(&c);
+	*fault = vq ? 0 : VHOST_FAULT_NO_MEMORY + 1;
+	*why = vq ? NULL : "out of memory";
+	return vq;
+}
+
+/*
+ * Who served the ring before may have been killed between its last used entries and the call for them, or had no eventfd to call by. With the
+ * event index nobody would ever call for those again, so the guest is asked to look. A call for nothing costs it a look.
+ */
+static void call(const struct vhost_vring *v)
+{
 	if (v->call_fd >= 0)
 		bell_ring(v->call_fd);
-	return 0;
 }
 
 int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why)
 {
-	int ret = 0;
+	int fault = 0;
 
-	for (unsigned i = 0; ret == 0 && i < 2 * d->n_pairs; i++) {
-		if (rings >> i & 1 && ready(d, i))
-			ret = start(d, i, why);
+	for (unsigned i = 0; fault == 0 && i < 2 * d->n_pairs; i++) {
+		struct vhost_vring *v = &d->ring[i];
+
+		if (!(rings >> i & 1) || v->vq || !complete(d, i))
+			continue;
+		v->vq = make(d, i, false, &fault, why);
+		if (!v->vq)
+			break;
+		d->ops->ring_up(d->arg, i, v->vq);
+		call(v);
 	}
-	return ret;
+	return fault;
 }
 
-uint32_t vrings_stop(struct vhost_dev *d, uint32_t rings)
+/* Put another vq in the place of the one that a ring runs by; false: it has to be stopped for that. */
+static bool replace(struct vhost_dev *d, unsigned ring)
 {
-	uint32_t stopped = 0;
+	struct vhost_vring *v = &d->ring[ring];
+	struct vhost_vq *vq;
+	const char *why;
+	int fault;
+
+	if (ring & 1 || !complete(d, ring))
+		return false;
+	vq = make(d, ring, true, &fault, &why);
+	if (vq && d->ops->ring_swap(d->arg, ring, vq)) {
+		v->vq = vq;
+		return true;
+	}
+	if (vq)
+		vhost_vq_free(vq);
+	return false;
+}
+
+/* Take the vqs of rings away from the workers; where `stay` says so and it is possible, another takes its place. */
+static void take_away(struct vhost_dev *d, uint32_t rings, bool stay)
+{
+	struct vhost_vq *old[VHOST_MAX_VRINGS] = {NULL};
+	bool any = false;
 
 	for (unsigned i = 0; i < 2 * d->n_pairs; i++) {
 		if (!(rings >> i & 1) || !d->ring[i].vq)
 			continue;
-		d->ops->ring_down(d->arg, i);
-		stopped |= 1u << i;
+		old[i] = d->ring[i].vq;
+		any = true;
+		if (!stay || !replace(d, i)) {
+			d->ops->ring_down(d->arg, i);
+			d->ring[i].vq = NULL;
+		}
 	}
-	if (!stopped)
-		return 0;
+	if (!any)
+		return;
 	d->ops->quiesce(d->arg);
 	for (unsigned i = 0; i < 2 * d->n_pairs; i++) {
-		if (!(stopped >> i & 1))
+		if (!old[i])
 			continue;
-		d->ring[i].base = d->ring[i].vq->next;
-		vhost_vq_free(d->ring[i].vq);
-		d->ring[i].vq = NULL;
+		if (d->ring[i].vq)
+			call(&d->ring[i]);
+		else
+			d->ring[i].base = vhost_vq_next(old[i]);
+		vhost_vq_free(old[i]);
 	}
-	return stopped;
+}
+
+int vrings_renew(struct vhost_dev *d, uint32_t rings, const char **why)
+{
+	take_away(d, rings, true);
+	return vrings_start(d, rings, why);
+}
+
+void vrings_stop(struct vhost_dev *d, uint32_t rings)
+{
+	take_away(d, rings, false);
 }
 
 void vring_forget(struct vhost_vring *v)

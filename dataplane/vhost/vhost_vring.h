@@ -15,8 +15,14 @@
  * with *why: a ring that has all cannot run; those before it do.
  */
 int vrings_start(struct vhost_dev *d, uint32_t rings, const char **why);
-/* Stop those of `rings` that run, and return which they were; their `base` is where they ended. When it returns no worker is in them. */
-uint32_t vrings_stop(struct vhost_dev *d, uint32_t rings);
+/*
+ * What rings are made from has changed: those of `rings` that run go on with that, and those that now can start do. When it returns no worker
+ * uses what they were made from before. Rings that we send by lose no frame meanwhile, but for those that several queues share. As
+ * vrings_start().
+ */
+int vrings_renew(struct vhost_dev *d, uint32_t rings, const char **why);
+/* Stop those of `rings` that run; their `base` is where they ended. When it returns no worker is in them. */
+void vrings_stop(struct vhost_dev *d, uint32_t rings);
 
 /* Forget what was told about a stopped ring, and close its eventfds. */
 void vring_forget(struct vhost_vring *v);

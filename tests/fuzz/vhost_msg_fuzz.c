@@ -56,12 +56,34 @@ static void ring_down(void *arg, unsigned ring)
 	f.up[ring] = f.q[ring].live = NULL;
 }
 
-/* A worker may still read what is about to go. */
+static bool ring_swap(void *arg, unsigned ring, struct vhost_vq *vq)
+{
+	CHECK(ring < RINGS && ring % 2 == 0 && f.up[ring] && !f.leaving[ring]);
+	f.leaving[ring] = f.up[ring];
+	f.up[ring] = f.q[ring].live = vq;
+	return true;
+}
+
+static void send_one(struct vhost_queue *q)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	rte_pktmbuf_append(m, 64);
+	if (!vhost_tx(q, &m, 1))
+		rte_pktmbuf_free(m);
+}
+
+/* A worker may still be in what is about to go, and in what has come in its place after that. */
 static void quiesce(void *arg)
 {
 	for (unsigned i = 0; i < RINGS; i++) {
-		if (f.leaving[i])
-			CHECK(f.leaving[i]->mem->n <= VHOST_MEM_SLOTS);
+		if (!f.leaving[i])
+			continue;
+		CHECK(f.leaving[i]->mem->n <= VHOST_MEM_SLOTS);
+		if (i % 2 == 0) {
+			send_one(&(struct vhost_queue){.live = f.leaving[i]});
+			send_one(&f.q[i]);
+		}
 		f.leaving[i] = NULL;
 	}
 }
@@ -81,7 +103,7 @@ static bool mtu(void *arg, uint16_t mtu)
 	return mtu >= 68;
 }
 
-static const struct vhost_ops ops = {ring_up, ring_down, quiesce, changed, announce, mtu};
+static const struct vhost_ops ops = {ring_up, ring_down, quiesce, ring_swap, changed, announce, mtu};
 
 /* --- descriptors ----------------------------------------------------------------------------------------------------------- */
 
@@ -348,10 +370,7 @@ static void work(void)
 			vhost_rx_arm(&f.q[i]);
 			vhost_rx_disarm(&f.q[i]);
 		} else {
-			m[0] = rte_pktmbuf_alloc(pool);
-			rte_pktmbuf_append(m[0], 64);
-			if (!vhost_tx(&f.q[i], m, 1))
-				rte_pktmbuf_free(m[0]);
+			send_one(&f.q[i]);
 		}
 	}
 	if (vhost_dev_fault(&f.dev))

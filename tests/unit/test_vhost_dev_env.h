@@ -15,6 +15,7 @@ static struct guest_ring ring[RINGS];
 static struct vhost_dev dev;
 static struct vhost_vq *up[RINGS];
 static unsigned n_up, n_down, n_quiet, n_announced;
+static void (*on_quiet)(void); /* what a worker does until it is in none of the old vqs any more */
 static int event_fd, alarm_fd, fds_before;
 
 static inline void ring_up(void *arg, unsigned i, struct vhost_vq *vq)
@@ -31,9 +32,20 @@ static inline void ring_down(void *arg, unsigned i)
 	n_down++;
 }
 
+static inline bool ring_swap(void *arg, unsigned i, struct vhost_vq *vq)
+{
+	assert_true(i < RINGS && i % 2 == 0 && up[i]);
+	__atomic_store_n(&up[i], vq, __ATOMIC_RELEASE);
+	n_up++;
+	n_down++;
+	return true;
+}
+
 static inline void quiesce(void *arg)
 {
 	n_quiet++;
+	if (on_quiet)
+		on_quiet();
 }
 
 static inline void changed(void *arg)
@@ -51,7 +63,7 @@ static inline bool mtu(void *arg, uint16_t bytes)
 	return bytes <= 9000;
 }
 
-static const struct vhost_ops ops = {ring_up, ring_down, quiesce, changed, announce, mtu};
+static const struct vhost_ops ops = {ring_up, ring_down, quiesce, ring_swap, changed, announce, mtu};
 
 static inline int setup(void **state)
 {
