@@ -443,93 +443,92 @@ static unsigned number(const char *name, unsigned min, unsigned max)
 	return (unsigned)n;
 }
 
-static void options(int argc, char **argv)
+/* Options that are numbers, and their bounds. */
+static const struct {
+	const char *name;
+	unsigned *at, least, most;
+} numbers[] = {
+	{"pps", &opt.pps, 1, 10000000},
+	{"window", &opt.window, 1, 16384},
+	{"flood", &opt.flood, 0, 1000000},
+	{"max-frame", &opt.max_frame, MIN_FRAME, MAX_FRAME},
+	{"room", &opt.room, 64, 1 << 16},
+	{"parts", &opt.parts, 2, FRONT_MAX_PARTS},
+	{"ring", &opt.ring, 2, FRONT_MAX_RING},
+	{"pairs", &opt.pairs, 1, FRONT_MAX_RINGS / 2},
+	{"regions", &opt.regions, 1, FRONT_MAX_REGIONS},
+};
+
+static void usage(FILE *to)
+{
+	fputs(help, to);
+	exit(to == stdout ? 0 : 2);
+}
+
+static enum front_shape shape(const char *name)
 {
 	static const char *const shapes[] = {"direct", "chained", "indirect"};
+
+	for (int i = 0; i < 3; i++) {
+		if (!strcmp(name, shapes[i]))
+			return (enum front_shape)i;
+	}
+	fprintf(stderr, "vhost_stream: --shape %s: direct, chained or indirect\n", name);
+	exit(2);
+}
+
+static void option(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (!strcmp(name, numbers[i].name))
+			*numbers[i].at = number(name, numbers[i].least, numbers[i].most);
+	}
+	if (!strcmp(name, "shape"))
+		opt.shape = shape(optarg);
+	else if (!strcmp(name, "wait"))
+		opt.wait_s = strtod(optarg, NULL);
+	else if (!strcmp(name, "connect"))
+		opt.connect = true;
+	else if (!strcmp(name, "plain"))
+		opt.plain = true;
+	else if (!strcmp(name, "event-idx"))
+		opt.event_idx = true;
+	else if (!strcmp(name, "help"))
+		usage(stdout);
+}
+
+static void options(int argc, char **argv)
+{
 	static const struct option longs[] = {{"path", 1, NULL, 'p'},
-					      {"connect", 0, NULL, 'c'},
-					      {"pps", 1, NULL, 'r'},
-					      {"window", 1, NULL, 'w'},
-					      {"flood", 1, NULL, 'f'},
-					      {"room", 1, NULL, 'R'},
-					      {"shape", 1, NULL, 's'},
-					      {"max-frame", 1, NULL, 'm'},
-					      {"parts", 1, NULL, 'P'},
-					      {"ring", 1, NULL, 'g'},
-					      {"pairs", 1, NULL, 'q'},
-					      {"regions", 1, NULL, 'n'},
-					      {"plain", 0, NULL, 'l'},
-					      {"wait", 1, NULL, 'W'},
-					      {"help", 0, NULL, 'h'},
-					      {"event-idx", 0, NULL, 'e'},
+					      {"connect", 0, NULL, 0},
+					      {"pps", 1, NULL, 0},
+					      {"window", 1, NULL, 0},
+					      {"flood", 1, NULL, 0},
+					      {"room", 1, NULL, 0},
+					      {"shape", 1, NULL, 0},
+					      {"parts", 1, NULL, 0},
+					      {"max-frame", 1, NULL, 0},
+					      {"ring", 1, NULL, 0},
+					      {"pairs", 1, NULL, 0},
+					      {"regions", 1, NULL, 0},
+					      {"plain", 0, NULL, 0},
+					      {"wait", 1, NULL, 0},
+					      {"help", 0, NULL, 0},
+					      {"event-idx", 0, NULL, 0},
 					      {0}};
 	unsigned n = 0;
 	int o, at;
 
 	while ((o = getopt_long(argc, argv, "", longs, &at)) != -1) {
-		switch (o) {
-		case 'p':
-			if (n < 2)
-				opt.path[n] = optarg;
-			n++;
-			break;
-		case 'c':
-			opt.connect = true;
-			break;
-		case 'r':
-			opt.pps = number(longs[at].name, 1, 10000000);
-			break;
-		case 'w':
-			opt.window = number(longs[at].name, 1, 16384);
-			break;
-		case 'f':
-			opt.flood = number(longs[at].name, 0, 1000000);
-			break;
-		case 'm':
-			opt.max_frame = number(longs[at].name, MIN_FRAME, MAX_FRAME);
-			break;
-		case 'R':
-			opt.room = number(longs[at].name, 64, 1 << 16);
-			break;
-		case 's':
-			for (o = 0; o < 3 && strcmp(optarg, shapes[o]) != 0; o++)
-				;
-			if (o == 3) {
-				fprintf(stderr, "vhost_stream: --shape %s: direct, chained or indirect\n", optarg);
-				exit(2);
-			}
-			opt.shape = (enum front_shape)o;
-			break;
-		case 'P':
-			opt.parts = number(longs[at].name, 2, FRONT_MAX_PARTS);
-			break;
-		case 'g':
-			opt.ring = number(longs[at].name, 2, FRONT_MAX_RING);
-			break;
-		case 'q':
-			opt.pairs = number(longs[at].name, 1, FRONT_MAX_RINGS / 2);
-			break;
-		case 'n':
-			opt.regions = number(longs[at].name, 1, FRONT_MAX_REGIONS);
-			break;
-		case 'l':
-			opt.plain = true;
-			break;
-		case 'e':
-			opt.event_idx = true;
-			break;
-		case 'W':
-			opt.wait_s = strtod(optarg, NULL);
-			break;
-		default:
-			fputs(help, o == 'h' ? stdout : stderr);
-			exit(o == 'h' ? 0 : 2);
-		}
+		if (o == 0)
+			option(longs[at].name);
+		else if (o == 'p' && n < 2)
+			opt.path[n++] = optarg;
+		else
+			usage(stderr);
 	}
-	if (n != 2) {
-		fputs(help, stderr);
-		exit(2);
-	}
+	if (n != 2)
+		usage(stderr);
 }
 
 int main(int argc, char **argv)
