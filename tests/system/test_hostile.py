@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 
-from harness import DEADLINE_S, add, deadline, wait_for
+from harness import DEADLINE_S, deadline, wait_for
 from vhost import VhostStream, program
 
 GROWTH_KIB = 2048  # what malloc keeps
@@ -63,9 +63,8 @@ class Rig:
         self.node = t.node(**options)
         self.path = os.path.join(self.node.dir, "h.vhost")
         self.stream = VhostStream(t, self.node.dir, "a", "b")
-        self.node.apply(add("vlan", "100"), *(add("port", name, **attrs) for name, attrs in self.stream.ports(vlan=100).items()))
+        self.stream.plug(self.node, vlan=100)
         self.node.add_port("h", kind="vhost-user", path=self.path, vlan=100)
-        self.stream.ready()
         # What the first guest makes grow (tables, a page here and there) is no leak.
         run_case(t, self.node, self.path, "life-reconnects-20")
         self.before = self.at_rest()

@@ -64,14 +64,12 @@ def test_buffers_of_every_shape(t):
     """Descriptors direct, chained and indirect, buffers mergeable or not, rings from 2 to 32,768: every frame, once, in order, unchanged."""
     node = t.node()
     for shape, options in SHAPES.items():
-        stream = VhostStream(t, node.dir, f"{shape}-a", f"{shape}-b", options=options)
-        node.apply(*add_ports(stream.ports(vlan=100, mtu=JUMBO)))
-        stream.ready()
+        stream = VhostStream(t, node.dir, f"{shape}-a", f"{shape}-b", options=options).plug(node, vlan=100, mtu=JUMBO)
         _flows(stream)
         account = stream.end()
         _no_drops(node, *stream.names)
         print(shape, account)
-        node.apply(*({"op": "del", "object": "port", "name": name} for name in stream.names))
+        stream.unplug(node)
 
 
 @deadline(120)
@@ -81,11 +79,10 @@ def test_queue_pairs(t):
         node = t.node(name=name, cores=cores)
         for pairs, queues in ((4, 4), (2, 4), (1, 3)):
             stream = VhostStream(t, node.dir, f"a{pairs}", f"b{pairs}", options=("--pairs", pairs, "--flood", 0))
-            node.apply(*add_ports(stream.ports(vlan=100, queues=queues)))
-            stream.ready()
+            stream.plug(node, vlan=100, queues=queues)
             _flows(stream)
             stream.end()
-            node.apply(*({"op": "del", "object": "port", "name": port} for port in stream.names))
+            stream.unplug(node)
         node.stop()
 
 
@@ -166,44 +163,38 @@ def _stream_through(t, node, options="", args=(), stream_options=(), **attrs):
     return stream
 
 
+def _guest_forwards(t, *how, quiet=("a", "b", "g0", "g1"), **attrs):
+    """A guest that is started so carries the stream, and nobody has to drop anything at the ports `quiet`."""
+    node = t.node()
+    stream = _stream_through(t, node, *how, **attrs)
+    _flows(stream)
+    stream.end()
+    _no_drops(node, *quiet)
+
+
 @deadline(120)
 def test_virtio_user_mergeable(t):
     """A virtio_user guest with mergeable buffers forwards a checked stream, both ways, and loses nothing."""
-    node = t.node()
-    stream = _stream_through(t, node, "mrg_rxbuf=1,in_order=0")
-    _flows(stream)
-    stream.end()
-    _no_drops(node, "a", "b", "g0", "g1")
+    _guest_forwards(t, "mrg_rxbuf=1,in_order=0")
 
 
 @deadline(120)
 def test_virtio_user_plain(t):
     """The same without mergeable buffers."""
-    node = t.node()
-    stream = _stream_through(t, node, "mrg_rxbuf=0,in_order=0")
-    _flows(stream)
-    stream.end()
-    _no_drops(node, "a", "b", "g0", "g1")
+    _guest_forwards(t, "mrg_rxbuf=0,in_order=0")
 
 
 @deadline(120)
 def test_virtio_user_multi_queue(t):
     """Two queue pairs in the guest, in the port, and at the ends."""
-    node = t.node()
-    stream = _stream_through(t, node, "mrg_rxbuf=1,in_order=0,queues=2,cq=1", ("--rxq=2", "--txq=2"), ("--pairs", 2, "--flood", 0), queues=2)
-    _flows(stream)
-    stream.end()
+    _guest_forwards(t, "mrg_rxbuf=1,in_order=0,queues=2,cq=1", ("--rxq=2", "--txq=2"), ("--pairs", 2, "--flood", 0), quiet=(), queues=2)
 
 
 @deadline(120)
 def test_virtio_user_jumbo(t):
     """Frames of 9,000 bytes of payload through a guest: whole buffers there, many small ones at the ends."""
-    node = t.node()
     args = ("--mbuf-size=10240", f"--max-pkt-len={JUMBO + 18}")
-    stream = _stream_through(t, node, "mrg_rxbuf=1,in_order=0", args, ("--max-frame", JUMBO + 14, "--room", 1024, "--ring", 1024), mtu=JUMBO)
-    _flows(stream)
-    stream.end()
-    _no_drops(node, "a", "b", "g0", "g1")
+    _guest_forwards(t, "mrg_rxbuf=1,in_order=0", args, ("--max-frame", JUMBO + 14, "--room", 1024, "--ring", 1024), mtu=JUMBO)
 
 
 @deadline(120)
@@ -298,9 +289,7 @@ def _plug_again(node, attach, forwarder):
 def test_ports_restart_under_a_guest(t):
     """A port that is removed and added again finds its guest again, four times, while another guest's stream loses nothing."""
     node = t.node()
-    beside = VhostStream(t, node.dir, "x", "y")
-    node.apply(*add_ports(beside.ports(vlan=300)))
-    beside.ready()
+    beside = VhostStream(t, node.dir, "x", "y").plug(node, vlan=300)
     _, stream = _through_wires(t, node)
     forwarder = Forwarder(t, node, "mrg_rxbuf=1,in_order=0").start()
     for _ in range(4):
@@ -316,9 +305,7 @@ def test_ports_restart_under_a_guest(t):
 def test_guest_stopped_for_a_while(t):
     """A guest that does not run (SIGSTOP) costs itself its frames and nobody else any, and goes on where it was."""
     node = t.node()
-    beside = VhostStream(t, node.dir, "x", "y")
-    node.apply(*add_ports(beside.ports(vlan=300)))
-    beside.ready()
+    beside = VhostStream(t, node.dir, "x", "y").plug(node, vlan=300)
     _, stream = _through_wires(t, node)
     forwarder = Forwarder(t, node, "mrg_rxbuf=1,in_order=0").start()
     going = stream()

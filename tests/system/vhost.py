@@ -3,8 +3,7 @@
 """Front ends of our own for vhost-user ports: two guests that exchange a checked stream.
 
     stream = VhostStream(t, node.dir, "a", "b")       tests/stream/vhost_stream.c, listening on a.vhost and b.vhost
-    node.apply(*add_ports(stream.ports(vlan=100)))
-    stream.ready()
+    stream.plug(node, vlan=100)                        the ports are made, and frames pass both ways
     ...
     stream.end()                                       not one frame was lost, or it raises
 
@@ -15,7 +14,7 @@ import json
 import os
 import subprocess
 
-from harness import DEADLINE_S, wait_for
+from harness import DEADLINE_S, add_ports, wait_for
 
 
 def program(t, name):
@@ -47,6 +46,15 @@ class VhostStream:
 
     def ready(self):
         assert self._line() == {"ready": True}
+
+    def plug(self, node, **attrs):
+        """Make the ports, with these attributes, and wait until it is under way. Returns itself."""
+        node.apply(*add_ports(self.ports(**attrs)))
+        self.ready()
+        return self
+
+    def unplug(self, node):
+        node.apply(*({"op": "del", "object": "port", "name": name} for name in self.names))
 
     def ask(self):
         """How it stands: {"a": what the first sent and the second received, "b": ..., "ok"}."""
