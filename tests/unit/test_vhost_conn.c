@@ -551,6 +551,57 @@ static void port_may_be_closed_at_any_moment(void **state)
 	}
 }
 
+/* --- changes under running rings ------------------------------------------------------------------------------------------------ */
+
+static unsigned n_meanwhile;
+
+/* A worker sends while the control thread waits for it. */
+static void send_meanwhile(void)
+{
+	struct guest_ring *rx = &peer.r[0];
+	uint16_t slot = rx->avail->idx % PEER_RING;
+	struct rte_mbuf *m = frame_new(n_meanwhile, 100, UINT32_MAX);
+
+	guest_desc(rx, slot, peer_buffer(0, slot), 0x800, VIRTQ_DESC_WRITE, 0);
+	guest_give(rx, slot);
+	assert_int_equal(port.tx(port.txq[0], &m, 1), 1);
+	assert_int_equal(guest_take(rx).len, VIRTIO_HDR_LEN + 100);
+	n_meanwhile++;
+}
+
+/* What QEMU says when a migration begins, and when it is given up: the port sends on, with its link up all the time. */
+static void port_sends_while_its_front_end_changes_things(void **state)
+{
+	struct vhost_mem_table t = {.n = 1};
+
+	open_and_meet();
+	peer_start(&peer);
+	t.region[0] = peer.g.region[0];
+	n_meanwhile = 0;
+	for (uint32_t k = 0; k < 50; k++) {
+		on_quiesce = send_meanwhile;
+		peer_tell(&peer, VHOST_SET_FEATURES, &(uint64_t){PEER_FEATURES | (k % 2 ? VHOST_BIT(VIRTIO_BIT_LOG_ALL) : 0)}, 8,
+			  -1);
+		for (uint32_t i = 0; i < 2; i++) {
+			struct vhost_vring_addr a = {.index = i,
+						     .desc = guest_uva(&peer.g, peer.r[i].at),
+						     .avail = guest_uva(&peer.g, peer.r[i].avail_at),
+						     .used = guest_uva(&peer.g, peer.r[i].used_at)};
+
+			peer_tell(&peer, VHOST_SET_VRING_ADDR, &a, sizeof(a), -1);
+			peer_tell(&peer, VHOST_SET_VRING_CALL, &(uint64_t){i}, 8, peer.call_fd);
+		}
+		peer_tell(&peer, VHOST_SET_MEM_TABLE, &t, 8 + sizeof(t.region[0]), peer.g.memfd);
+		loop_idle();
+		on_quiesce = NULL;
+		assert_true(port_is_up());
+		pass_frames(&peer, 0, k);
+	}
+	assert_int_equal(n_meanwhile, 50 * 6); /* once a message */
+	assert_int_equal(port_faults(NULL), 0);
+	port_close();
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -567,6 +618,7 @@ int main(void)
 		CASE(fault_has_a_name_a_counter_a_line_and_a_penalty),
 		CASE(server_lets_the_next_front_end_wait_for_the_penalty),
 		CASE(thousand_reconnects_leave_no_descriptor_and_no_mapping),
+		CASE(port_sends_while_its_front_end_changes_things),
 		CASE(port_may_be_closed_at_any_moment),
 	};
 
