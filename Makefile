@@ -330,8 +330,11 @@ $(BUILD)/%_fuzz: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(cni_lib) $(ctl_lib) $(dp_lib
 demo: build ## run the main job on a small node made of namespaces, and show it (root)
 	$(Q)tests/demo.py --build $(BUILD)
 
-bench: build ## measure beside testpmd and Open vSwitch, alternating rounds; text on the terminal, JSON in $(BUILD)/bench.json (root)
-	$(Q)bench/run.py --build $(BUILD) --json $(BUILD)/bench.json
+# Each is a program bench/X.py (bench/report.py), and writes its own part of the file: make bench REPORTS=local measures that one anew.
+REPORTS ?= run local
+
+bench: build ## measure beside testpmd, Open vSwitch, a bridge, in alternating rounds; REPORTS="run local"; JSON in $(BUILD)/bench.json (root)
+	$(Q)for r in $(REPORTS); do bench/$$r.py --build $(BUILD) --json $(BUILD)/bench.json || exit 1; done
 
 # ---- care ----------------------------------------------------------------------------------------------------------------
 

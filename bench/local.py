@@ -18,16 +18,11 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
-import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
-# pylint: disable=wrong-import-position
-import sandbox  # noqa: E402
-from measure import own_the_cpu  # noqa: E402
+import report
+from report import Paired, spread, turns
 
 CORE, OTHER_CORE = 1, 0
 SETUPS = ("sluice", "veth", "bridge", "limited")
@@ -112,8 +107,7 @@ def bulk(names, addr, seconds):
     return out["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
-def inside(options):
-    sandbox.settle(options.tmp)
+def measure(options, _tmp):
     places = {}
     for i, setup in enumerate(SETUPS):
         names = [f"{setup}{k}" for k in (1, 2)]
@@ -127,60 +121,33 @@ def inside(options):
     setup_veth(*places["veth"])
     setup_bridge(*places["bridge"])
 
-    own_the_cpu()
     results = {s: {"p50_us": [], "p99_us": [], "gbps": []} for s in SETUPS}
-    for r in range(options.rounds):
-        for setup in SETUPS[r % len(SETUPS) :] + SETUPS[: r % len(SETUPS)]:
-            names, subnet = places[setup]
-            p50, p99 = ping(names, f"{subnet}.2", options.seconds)
-            gbps = bulk(names, f"{subnet}.2", options.seconds)
-            for key, value in (("p50_us", p50), ("p99_us", p99), ("gbps", gbps)):
-                results[setup][key].append(value)
-            print(f"  round {r + 1}  {setup:8} p50 {p50:7.2f} us  p99 {p99:7.2f} us  {gbps:6.1f} Gbit/s", flush=True)
+    for r, setup in turns(SETUPS, options.rounds):
+        names, subnet = places[setup]
+        p50, p99 = ping(names, f"{subnet}.2", int(options.seconds))
+        gbps = bulk(names, f"{subnet}.2", int(options.seconds))
+        for key, value in (("p50_us", p50), ("p99_us", p99), ("gbps", gbps)):
+            results[setup][key].append(value)
+        print(f"  round {r + 1}  {setup:8} p50 {p50:7.2f} us  p99 {p99:7.2f} us  {gbps:6.1f} Gbit/s", flush=True)
+    tell(results)
     return results
 
 
-def spread(values, digits):
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
-
-
-def ratio(results, key, peer):
-    return statistics.median(a / b for a, b in zip(results["sluice"][key], results[peer][key]))
-
-
-def report(results):
+def tell(results):
     print(f"\n{'':10}{'p50, us':>24}{'p99, us':>24}{'TCP, Gbit/s':>24}")
     for setup in SETUPS:
         r = results[setup]
-        print(f"{setup:10}{spread(r['p50_us'], 2):>24}{spread(r['p99_us'], 2):>24}{spread(r['gbps'], 1):>24}")
+        print(f"{setup:10}{spread(r['p50_us']):>24}{spread(r['p99_us']):>24}{spread(r['gbps'], 1):>24}")
     for peer in ("veth", "bridge"):
-        print(f"sluice / {peer}: p50 {ratio(results, 'p50_us', peer):.2f}, TCP {ratio(results, 'gbps', peer):.2f}")
+        for key in ("p50_us", "gbps"):
+            print(f"sluice / {peer:6} {key:6} {Paired(results['sluice'][key], results[peer][key])}")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Measure two containers of one node beside a veth pair and a bridge.")
-    parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="where the binaries are (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=2, help="length of a turn (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write all rounds there")
-    parser.add_argument("--tmp", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    options.build = os.path.abspath(options.build)
-    if options.tmp:
-        results = inside(options)
-        with open(os.path.join(options.tmp, "results"), "w", encoding="ascii") as f:
-            json.dump(results, f)
-        return
-    with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
-        me = [sys.executable, os.path.abspath(__file__), "--tmp", tmp, "--build", options.build, "--rounds", str(options.rounds), "--seconds", str(options.seconds)]
-        subprocess.run(sandbox.command(me), check=True)
-        with open(os.path.join(tmp, "results"), encoding="ascii") as f:
-            results = json.load(f)
-    report(results)
-    if options.json:
-        with open(options.json, "w", encoding="ascii") as f:
-            json.dump({"local": results}, f, indent=1)
+    parser.set_defaults(rounds=5)
+    return report.main(parser, "local", measure)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,21 +25,16 @@ do a case, is left out, and said so.
 """
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
-import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
-# pylint: disable=wrong-import-position
-import sandbox  # noqa: E402
-from measure import own_the_cpu  # noqa: E402
-from peers import SOURCE_CORE, WORKER_CORE, OpenVSwitch, Setup, Sluice, Testpmd  # noqa: E402
+import report
+from report import ratio, spread
+from peers import SOURCE_CORE, WORKER_CORE, OpenVSwitch, Setup, Sluice, Testpmd
 
 PEERS = {"testpmd": Testpmd, "ovs": OpenVSwitch}
 SOURCES = {"memif": "memif_source", "vhost-user": "vhost_source"}
@@ -105,15 +100,7 @@ def turn(kind, case, idle, options, build, tmp):
         forwarder.stop()
 
 
-def spread(values, digits=2):
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
-
-
-def ratio(ours, theirs):
-    return statistics.median(a / b for a, b in zip(ours, theirs)) if min(theirs) else None
-
-
-def report(case, rounds):
+def told(case, rounds):
     """A case's lines, and its record. `rounds` has each forwarder's results, Sluice's first."""
     name, transport, title, _, _, _, _, unit = case
     record = {"case": name, "transport": transport, "title": title, "unit": unit, "rounds": rounds, "ratio": {}}
@@ -153,7 +140,7 @@ def measure(case, options, build, tmp):
     for _ in range(options.rounds):
         for who, (kind, silent) in takers.items():
             rounds[who].append(turn(kind, case, silent, options, build, tmp))
-    return report(case, rounds)
+    return told(case, rounds)
 
 
 def select(only):
@@ -164,8 +151,8 @@ def select(only):
     return cases
 
 
-def run(options, build, tmp):
-    cases = select(options.only)
+def run(options, tmp):
+    build, cases = options.build, select(options.only)
     print(f"{options.rounds} rounds of {options.seconds} s each, alternating; worker on CPU {WORKER_CORE}, source on CPU {SOURCE_CORE}")
     ceilings = {}
     for transport in dict.fromkeys(c[1] for c in cases):
@@ -206,50 +193,35 @@ def set_reserved(pages):
         f.write(str(pages))
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Measure Sluice beside its peers.")
-    parser.add_argument("--build", default=os.path.join(HERE, "..", "build"))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--only", default="", metavar="CASE,...")
-    parser.add_argument("--memory", choices=("auto", "huge", "plain"), default="auto", help="of vhost-user's forwarders and guests")
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--inside", help=argparse.SUPPRESS)
-    parser.add_argument("--huge", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.list:
-        print("\n".join(f"{c[0]:18} {c[1]:12} {c[2]}" for c in CASES))
-        return 0
-    build = os.path.abspath(options.build)
-    if options.inside:
-        sandbox.settle(options.inside)
-        # What else runs on the machine should matter as little as it can. Shares are a session's: this is one of its own.
-        os.setsid()
-        own_the_cpu()
-        result = run(options, build, options.inside)
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as f:
-                json.dump(result, f, indent=1)
-        return 0
-    if os.geteuid() != 0:
-        parser.error("namespaces need root")
-    if os.cpu_count() < 2:
-        parser.error("a forwarder and its source need a CPU each")
-    if options.json:
-        options.json = os.path.abspath(options.json)
-    reserved = reserve(HUGE_PAGES) if options.memory != "plain" and any(c[1] == "vhost-user" for c in select(options.only)) else None
+@contextlib.contextmanager
+def huge_pages(options):
+    """Reserved while it lasts; the argument that says that they are."""
+    wanted = options.memory != "plain" and any(c[1] == "vhost-user" for c in select(options.only))
+    reserved = reserve(HUGE_PAGES) if wanted else None
     if options.memory == "huge" and reserved is None:
-        parser.error(f"{HUGE_PAGES} huge pages are not to be had")
-    tmp = tempfile.mkdtemp(prefix="sluice-bench.")
-    argv = [sys.executable, os.path.abspath(__file__), "--build", build, "--rounds", str(options.rounds), "--seconds", str(options.seconds), "--only",
-            options.only, "--inside", tmp, *(["--json", options.json] if options.json else []), *(["--huge"] if reserved is not None else [])]
+        raise SystemExit(f"bench: {HUGE_PAGES} huge pages are not to be had")
     try:
-        return subprocess.run(sandbox.command(argv), check=False).returncode
+        yield ["--huge"] if reserved is not None else []
     finally:
-        shutil.rmtree(tmp, ignore_errors=True)
         if reserved is not None:
             set_reserved(reserved)
+
+
+class List(argparse.Action):
+    """--list"""
+
+    def __call__(self, parser, *_):
+        print("\n".join(f"{c[0]:18} {c[1]:12} {c[2]}" for c in CASES))
+        parser.exit()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measure Sluice beside its peers.")
+    parser.add_argument("--only", default="", metavar="CASE,...", help="names of cases, or globs")
+    parser.add_argument("--memory", choices=("auto", "huge", "plain"), default="auto", help="of vhost-user's forwarders and guests")
+    parser.add_argument("--list", action=List, nargs=0, help="print the cases")
+    parser.add_argument("--huge", action="store_true", help=argparse.SUPPRESS)
+    return report.main(parser, "switch", run, huge_pages)
 
 
 if __name__ == "__main__":
