@@ -202,15 +202,18 @@ class OpenVSwitch(Forwarder):
             raise SystemExit(f"bench: {' '.join(argv)}:\n{done.stderr}")
         return done.stdout
 
-    def start(self):
+    def database(self, *config):
+        """A database with this configuration, and its server."""
         conf = os.path.join(self.dir, "conf.db")
         subprocess.run(["ovsdb-tool", "create", conf, SCHEMA], env=self.env, check=True)
         self.server = self.process = self.launch(["ovsdb-server", conf, f"--remote=p{self.db}"], env=self.env)
         self.until(lambda: os.path.exists(f"{self.dir}/db.sock"))
-        config = [f"other_config:pmd-cpu-mask={1 << WORKER_CORE:#x}", f"other_config:dpdk-lcore-mask={1 << SOURCE_CORE:#x}",
-                  f"other_config:dpdk-socket-mem={HUGE_MIB}", "other_config:dpdk-extra=--no-pci", "other_config:dpdk-init=true"]
         self.vsctl("init")
         self.vsctl("set", "Open_vSwitch", ".", *config)
+
+    def start(self):
+        self.database(f"other_config:pmd-cpu-mask={1 << WORKER_CORE:#x}", f"other_config:dpdk-lcore-mask={1 << SOURCE_CORE:#x}",
+                      f"other_config:dpdk-socket-mem={HUGE_MIB}", "other_config:dpdk-extra=--no-pci", "other_config:dpdk-init=true")
         bridge = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "other_config:mac-table-size=200000"]
         for i, path in enumerate(self.sockets):
             bridge += ["--", "add-port", "br0", f"p{i}", "--", "set", "interface", f"p{i}", "type=dpdkvhostuserclient",

@@ -32,7 +32,7 @@ import os
 import subprocess
 import sys
 
-import report
+import report  # before what it has the path of
 from report import ratio, spread
 from peers import SOURCE_CORE, WORKER_CORE, OpenVSwitch, Setup, Sluice, Testpmd
 
