@@ -5,12 +5,15 @@
     local.py [--build DIR] [--rounds N] [--seconds T] [--only SETUP,...] [--json FILE]
 
   ping   14 bytes of UDP there and back (sockperf), both ends pinned to one core, so that wake-ups across cores do not drown the path
-  bulk   one TCP connection (iperf3) at MTU 1500 and the netdevs' default offloads, the sender on one core, the receiver on another
-  bulk1  the same with both ends on one core: nobody waits for anybody, so that what is counted is what a byte costs
+  bulk   one TCP connection (iperf3) at MTU 1500, the netdevs' default offloads and the kernel's default congestion control, the sender on one
+         core, the receiver on another
+  bulk1  the same with both ends on one core, and cubic: nobody waits for another core or for bbr's timers, so that what is counted is what
+         a byte costs
 
   sluice   the kernel engine: `mac`, `ips` and a VLAN, every frame is checked
   limited  the same with a limit in each direction that is never reached: what shaping costs
-  veth     a plain veth pair joins the two namespaces. It switches nothing and is the limit
+  veth     a plain veth pair joins the two namespaces. It switches nothing and is the limit. (A program that does nothing but
+           `bpf_redirect_peer` takes 1.04 times its round trip)
   bridge   a Linux bridge
   ovs-xdp  Open vSwitch's userspace datapath (Debian's build with DPDK), its ports the host ends of veth pairs as `afxdp`, its polling thread on the core
            of the two ends. Of all arrangements tried here this has the shortest round trip: 24 us where `afxdp` polled on the other
@@ -209,11 +212,11 @@ def ping(pair, seconds):
     return {f"p{p}_us": float(re.search(rf"percentile {p}\.000\s*=\s*([0-9.]+)", out).group(1)) for p in ("50", "99")}
 
 
-def tcp(pair, seconds, core):
+def tcp(pair, seconds, core, *more):
     """Gbit/s of one connection."""
     server = serve(pair, "listening", "iperf3", "-s", "-1", "--forceflush")
     try:
-        out = json.loads(sh("taskset", "-c", core, "iperf3", "-c", pair.addrs[1], "-J", "-t", seconds, netns=pair.ends[0]))
+        out = json.loads(sh("taskset", "-c", core, "iperf3", "-c", pair.addrs[1], "-J", "-t", seconds, *more, netns=pair.ends[0]))
     finally:
         server.terminate()
         server.wait()
@@ -223,9 +226,9 @@ def tcp(pair, seconds, core):
 WORK = [
     ("ping", ping),
     ("bulk", lambda pair, seconds: {"gbps": tcp(pair, seconds, OTHER_CORE)}),
-    ("bulk1", lambda pair, seconds: {"gbps_one_core": tcp(pair, seconds, CORE)}),
+    ("bulk1", lambda pair, seconds: {"gbps_one_core": tcp(pair, seconds, CORE, "-C", "cubic")}),
 ]
-KEYS = {"p50_us": "p50, us", "p99_us": "p99, us", "gbps": "TCP, Gbit/s", "gbps_one_core": "on one core"}
+KEYS = {"p50_us": "p50, us", "p99_us": "p99, us", "gbps": "TCP, Gbit/s", "gbps_one_core": "one core, Gbit/s"}
 
 
 def turn(pair, work, seconds):
@@ -251,7 +254,10 @@ def select(only):
 def measure(options, tmp):
     seconds = max(1, round(options.seconds))  # iperf3 knows whole ones only
     pairs = {name: SETUPS[name](name, i, options, tmp) for i, name in enumerate(select(options.only))}
-    print(f"local: {options.rounds} rounds of {seconds} s each, alternating; ping on CPU {CORE}, bulk from CPU {OTHER_CORE} to CPU {CORE}")
+    with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as f:
+        control = f.read().strip()
+    print(f"local: {options.rounds} rounds of {seconds} s each, alternating; ping on CPU {CORE}; "
+          f"bulk ({control}) from CPU {OTHER_CORE} to CPU {CORE}; bulk1 (cubic) on CPU {CORE}")
     results = {name: {key: [] for key in KEYS} for name in pairs}
     try:
         for pair in pairs.values():
@@ -266,7 +272,7 @@ def measure(options, tmp):
     finally:
         for pair in pairs.values():
             pair.remove()
-    return {"rounds": options.rounds, "seconds": seconds, "results": results, "ratio": tell(results)}
+    return {"rounds": options.rounds, "seconds": seconds, "congestion_control": control, "results": results, "ratio": tell(results)}
 
 
 def tell(results):
@@ -278,14 +284,14 @@ def tell(results):
         if peer in results and "sluice" in results:
             paired = Paired(results["sluice"][key], results[peer][key], limit)
             compared.setdefault(peer, {})[key] = paired.record()
-            print(f"sluice / {peer:8} {KEYS[key]:12} {paired}")
+            print(f"sluice / {peer:8} {KEYS[key]:16} {paired}")
     return compared
 
 
 def main():
     parser = argparse.ArgumentParser(description="Measure two containers of one node beside a veth pair, a bridge and Open vSwitch.")
     parser.add_argument("--only", default="", metavar="SETUP,...", help="names of setups, or globs")
-    parser.set_defaults(rounds=9, seconds=1)
+    parser.set_defaults(rounds=12, seconds=1)
     return report.main(parser, "local", measure)
 
 
