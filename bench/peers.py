@@ -104,15 +104,15 @@ class Sluice(Forwarder):
     name = "sluice"
 
     def start(self):
-        control, config = os.path.join(self.dir, "control"), os.path.join(self.dir, "conf")
+        self.control, config = os.path.join(self.dir, "control"), os.path.join(self.dir, "conf")
         with open(config, "w", encoding="utf-8") as f:
             f.write("# the bench sets everything on the command line\n")
         self.process = self.launch(
-            [os.path.join(self.setup.build, "sluiced"), "--config", config, "--socket", control, "--stat-socket", control + ".stat",
+            [os.path.join(self.setup.build, "sluiced"), "--config", config, "--socket", self.control, "--stat-socket", self.control + ".stat",
              "--state", os.path.join(self.dir, "state.db"), "--trunk", "none", "--memory", "huge" if self.setup.huge else "plain",
              "--poll", "busy", "--cores", str(WORKER_CORE)])
-        self.until(lambda: connects(control))
-        session = Control(control, "bench")
+        self.until(lambda: connects(self.control))
+        session = Control(self.control, "bench")
         session.call("apply", {"ops": [{"op": "add", "object": "vlan", "name": "100", "attrs": {}}] + [
             {"op": "add", "object": "port", "name": f"p{i}",
              "attrs": {"kind": self.setup.transport, "path": path, "vlan": 100, "mtu": self.setup.mtu}} for i, path in enumerate(self.sockets)]})
