@@ -13,13 +13,13 @@ import frames
 from containers import attrs_of, cleanup, container, host, links, ours, pings, trunk_node, unreachable
 from engine import Container
 from harness import DEADLINE_S, Refused, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
+from measure import own_the_cpu, within
 
 PORTS = 200
 STREAM = 4000 * (5 if os.environ.get("SLUICE_TEST_SLOW") else 1)
 SLOW = 5 if os.environ.get("SLUICE_TEST_SLOW") else 1
-# What is promised of a quiet machine, and by how much a loaded one may miss it.
-ALL_S, ONE_S, LOADED = 3, 0.03, 3 * SLOW
-RESUME_S = 0.2
+# What is promised, but for sanitizers.
+ALL_S, ONE_S, RESUME_S = 3 * SLOW, 0.03 * SLOW, 0.2 * SLOW
 
 
 def test_containers_of_a_vlan_reach_each_other(t):
@@ -202,27 +202,41 @@ def test_a_namespace_that_goes(t):
     assert node.get("port", "b")["state"]["link"] == "up"
 
 
-@deadline(120)
+@deadline(180)
 def test_two_hundred_in_one_apply(t):
-    """200 containers in one apply, and one more: within what is promised. They reach each other, and go in one apply."""
+    """200 containers in one apply in under 3 s, one more in under 30 ms. They reach each other, and go in one apply."""
     node = trunk_node(t)
+    own_the_cpu()
     before = links()
     made = [Container(f"c{i}") for i in range(PORTS)]
     ports = {c.name: attrs_of(c, i + 1, vlan=100, mac=f"02:00:00:00:01:{i:02x}", ips=[f"10.0.0.{i + 1}"]) for i, c in enumerate(made)}
-    start = time.monotonic()
-    node.apply(*add_ports(ports))
-    took = time.monotonic() - start
     one = Container("one")
-    start = time.monotonic()
-    node.apply(add("port", "one", **attrs_of(one, 250, vlan=100)))
-    alone = time.monotonic() - start
+
+    def timed(*ops):
+        start = time.monotonic()
+        node.apply(*ops)
+        return time.monotonic() - start
+
+    def removed():
+        print(f"all removed in {timed(*(delete('port', name) for name in ports)):.3f} s")
+        assert links() == before
+
+    def all_of_them():
+        if links() != before:
+            removed()
+        return timed(*add_ports(ports))
+
+    def one_more():
+        node.apply(delete("port", "one"))
+        return timed(add("port", "one", **attrs_of(one, 250, vlan=100)))
+
+    within(ALL_S, f"{PORTS} ports in one apply", all_of_them, tries=3)
+    within(ONE_S, "one more", one_more)
     for i in range(0, PORTS, 20):
         made[i].ping(f"10.0.0.{(i + 7) % PORTS + 1}")
-    start = time.monotonic()
-    node.apply(*(delete("port", name) for name in ports), delete("port", "one"))
-    print(f"{PORTS} ports in {took:.3f} s, one in {alone * 1000:.1f} ms, all removed in {time.monotonic() - start:.3f} s")
-    assert links() == before
-    assert took < ALL_S * LOADED and alone < ONE_S * LOADED, (took, alone)
+    one.ping("10.0.0.1")
+    node.apply(delete("port", "one"))
+    removed()
 
 
 def test_the_hosts_own_stack(t):
@@ -270,49 +284,61 @@ def test_killed_during_a_local_stream(t):
     assert node.get("port", "a")["state"]["host_ifname"] == index
 
 
+def restarted(node, ready, send, receiver):
+    """kill -9, a start, and the seconds from READY=1 to the first frame that is through; the frames are sent all the time."""
+    node.kill9()
+    receiver.drain()
+    node.process = node.spawn()
+    poll = select.poll()
+    poll.register(ready, select.POLLIN)
+    poll.register(receiver, select.POLLIN)
+    arrived = up = None
+    number, end = 0, time.monotonic() + 3 * DEADLINE_S
+    while arrived is None or up is None:
+        send(number)
+        number += 1
+        for fd, _ in poll.poll(1):
+            if fd == ready.fileno():
+                up = up or (time.monotonic() if "READY=1" in ready.recv(4096).decode().split("\n") else None)
+            elif arrived is None and ours(receiver):
+                arrived = time.monotonic()
+            else:
+                receiver.drain()
+        assert time.monotonic() < end, f"{number} frames sent; arrived {arrived}, up {up}"
+    node.control = node.connect()
+    return arrived - up
+
+
 def a_stream_resumes(t, by):
     node = trunk_node(t, trunk=by)
+    own_the_cpu()
     a, d = container(node, "a", 1, vlan=100), host(t, node, "d", 50, vlan=100)
     a.ping(d.addr)
     wa, wd = a.wire(), d.wire()
     ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ready.bind(os.path.join(t.tmp, "notify"))
     node.env = {"NOTIFY_SOCKET": os.path.join(t.tmp, "notify")}
-    node.kill9()
-    wd.drain()
-    node.process = node.spawn()
-    poll = select.poll()
-    poll.register(ready, select.POLLIN)
-    poll.register(wd, select.POLLIN)
-    arrived = up = None
-    number, end = 0, time.monotonic() + 3 * DEADLINE_S
-    while arrived is None or up is None:
+
+    def send(number):
         wa.send(test_frame(a.mac, dst=d.mac, text=f"n{number}"))
-        number += 1
-        for fd, _ in poll.poll(1):
-            if fd == ready.fileno():
-                up = up or (time.monotonic() if "READY=1" in ready.recv(4096).decode().split("\n") else None)
-            elif arrived is None and ours(wd):
-                arrived = time.monotonic()
-            else:
-                wd.drain()
-        assert time.monotonic() < end, f"{number} frames sent; arrived {arrived}, up {up}"
-    print(f"forwarding {(arrived - up) * 1000:.0f} ms after READY=1")
-    node.control = node.connect()
+
+    within(RESUME_S, "the first frame after READY=1", lambda: restarted(node, ready, send, wd), tries=5)
     d.ping(a.addr)
-    assert arrived - up <= RESUME_S * SLOW
 
 
+@deadline(120)
 def test_a_stream_beyond_the_trunk_resumes(t):
     """kill -9 and a restart during a stream from a container to a host behind the switch: the first frame arrives within 200 ms of READY=1."""
     a_stream_resumes(t, "veth")
 
 
+@deadline(120)
 def test_a_stream_beyond_a_tap_resumes(t):
     """The same with the trunk a tap."""
     a_stream_resumes(t, "tap")
 
 
+@deadline(120)
 def test_a_stream_beyond_xdp_sockets_resumes(t):
     """The same with XDP sockets, whose netdev the killed daemon's program is still on."""
     a_stream_resumes(t, "veth-xdp")

