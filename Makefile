@@ -254,7 +254,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 apt_build := build-essential pkg-config libdpdk-dev libjansson-dev libsystemd-dev liburcu-dev libsqlite3-dev libelf-dev libbpf-dev libnl-route-3-dev libcap-ng-dev clang bpftool
 apt_test  := libcmocka-dev iproute2 ethtool iputils-ping iperf3 dpdk python3 dpdk-dev qemu-system-x86 busybox-static sockperf man-db groff-base bash
 apt_man   := scdoc
-apt_cni   := podman runc containernetworking-plugins
+apt_cni   := podman runc containernetworking-plugins dnsmasq-base
 apt_dev   := clang-tidy clang-format cppcheck libclang-rt-14-dev openvswitch-switch openvswitch-switch-dpdk
 
 apt = @missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -q '^installed$$' || echo $$p; done); \

@@ -266,3 +266,28 @@ json_t *addresses_port(const struct addresses *a, const struct cni_conf *c, cons
 	json_decref(gateways);
 	return attrs;
 }
+
+json_t *addresses_asking(const struct cni_conf *c, const struct cni_env *env, const char *mac)
+{
+	json_t *attrs = json_copy(c->attrs);
+
+	json_object_set_new(attrs, "netns", json_string(env->netns));
+	json_object_set_new(attrs, "ifname", json_string(env->ifname));
+	if (c->spoofcheck != SPOOFCHECK_OFF)
+		json_object_set_new(attrs, "ips", json_pack("[s]", "0.0.0.0"));
+	if (*mac)
+		json_object_set_new(attrs, "mac", json_string(mac));
+	return attrs;
+}
+
+json_t *addresses_answered(const struct addresses *a, const struct cni_conf *c, const struct cni_env *env)
+{
+	static const char *const keys[] = {"addr", "gateway", "ips"};
+	json_t *all = addresses_port(a, c, env, ""), *attrs = json_object();
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (json_object_get(all, keys[i]))
+			json_object_set(attrs, keys[i], json_object_get(all, keys[i]));
+	json_decref(all);
+	return attrs;
+}

@@ -44,6 +44,12 @@ void addresses_prefer_dns(struct addresses *a, json_t *dns);
  * Anti-spoofing (`ips`) is on if the configuration says so, or says nothing and there are addresses.
  */
 json_t *addresses_port(const struct addresses *a, const struct cni_conf *c, const struct cni_env *env, const char *mac);
+/*
+ * The same for a container that is to ask for its address: unless the configuration turns anti-spoofing off, it may speak from 0.0.0.0 only, which is
+ * what a host without an address does. And what the answer changes of it: addr, gateway, ips.
+ */
+json_t *addresses_asking(const struct cni_conf *c, const struct cni_env *env, const char *mac);
+json_t *addresses_answered(const struct addresses *a, const struct cni_conf *c, const struct cni_env *env);
 bool addresses_spoofcheck(const struct addresses *a, const struct cni_conf *c);
 
 /* Routes that are not the port's `gateway`: into list[] (size max), *n of them. BAD_CONFIG if more. */

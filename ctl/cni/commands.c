@@ -47,7 +47,6 @@ static int get_addresses(struct call *c, struct addresses *a, struct cni_error *
 	json_t *result;
 	int ret;
 
-	memset(a, 0, sizeof(*a));
 	if (!c->conf.ipam) {
 		ret = addresses_from_wants(a, &c->conf, err);
 	} else {
@@ -62,12 +61,12 @@ static int get_addresses(struct call *c, struct addresses *a, struct cni_error *
 }
 
 /* What was asked for; else, for anti-spoofing, one made here: the check needs to know it before the first frame. */
-static int choose_mac(const struct call *c, const struct addresses *a, char mac[18], struct cni_error *err)
+static int choose_mac(const struct call *c, bool spoofcheck, char mac[18], struct cni_error *err)
 {
 	uint8_t b[6];
 
 	snprintf(mac, 18, "%s", c->conf.mac);
-	if (*mac || !addresses_spoofcheck(a, &c->conf))
+	if (*mac || !spoofcheck)
 		return 0;
 	if (getrandom(b, sizeof(b), 0) != sizeof(b))
 		return cni_fail(err, CNI_INTERNAL, NULL, "getrandom: %s", strerror(errno));
@@ -122,14 +121,17 @@ static int finish_add(struct call *c, int sock, const struct addresses *a, struc
 		err);
 }
 
-static int add_port(struct call *c, int sock, const struct addresses *a, struct cni_error *err)
+/* Addresses first, and a port that has them. */
+static int add_known(struct call *c, int sock, struct addresses *a, struct cni_error *err)
 {
 	struct cni_error ignored;
 	char mac[18];
 	json_t *attrs;
-	int ret;
+	int ret = get_addresses(c, a, err);
 
-	if (choose_mac(c, a, mac, err))
+	if (ret)
+		return ret;
+	if (choose_mac(c, addresses_spoofcheck(a, &c->conf), mac, err))
 		return err->code;
 	attrs = addresses_port(a, &c->conf, &c->env, mac);
 	ret = node_add(&c->node, c->port, attrs, c->conf.vlan, err);
@@ -142,10 +144,40 @@ static int add_port(struct call *c, int sock, const struct addresses *a, struct 
 	return ret;
 }
 
-static int command_add(struct call *c, struct cni_error *err)
+/* A port first, through which the address is asked for. It is given back through it, too, so it goes last. */
+static int add_asking(struct call *c, int sock, struct addresses *a, struct cni_error *err)
 {
 	struct cni_error ignored;
-	struct addresses a;
+	char mac[18];
+	json_t *attrs;
+	int ret;
+
+	if (choose_mac(c, c->conf.spoofcheck != SPOOFCHECK_OFF, mac, err))
+		return err->code;
+	attrs = addresses_asking(&c->conf, &c->env, mac);
+	ret = node_add(&c->node, c->port, attrs, c->conf.vlan, err);
+	json_decref(attrs);
+	if (ret)
+		return ret;
+	ret = get_addresses(c, a, err);
+	if (!ret) {
+		attrs = addresses_answered(a, &c->conf, &c->env);
+		ret = node_set(&c->node, c->port, attrs, err);
+		json_decref(attrs);
+	}
+	if (!ret)
+		ret = finish_add(c, sock, a, err);
+	if (ret) {
+		delegate(&c->conf, &c->env, CNI_DEL, NULL, &ignored);
+		node_del(&c->node, c->port, &ignored);
+	}
+	return ret;
+}
+
+static int command_add(struct call *c, struct cni_error *err)
+{
+	struct addresses a = {0};
+	struct cni_error ignored;
 	struct link link;
 	int sock = link_open(c->env.netns, err), ret;
 
@@ -156,15 +188,15 @@ static int command_add(struct call *c, struct cni_error *err)
 			       c->env.ifname);
 	else
 		ret = node_open(&c->node, &c->conf, err);
-	if (!ret) {
-		ret = get_addresses(c, &a, err);
-		if (!ret)
-			ret = add_port(c, sock, &a, err);
+	if (!ret && delegate_needs_link(&c->conf)) {
+		ret = add_asking(c, sock, &a, err);
+	} else if (!ret) {
+		ret = add_known(c, sock, &a, err);
 		if (ret && c->conf.ipam)
 			delegate(&c->conf, &c->env, CNI_DEL, NULL, &ignored);
-		addresses_free(&a);
-		node_close(&c->node);
 	}
+	addresses_free(&a);
+	node_close(&c->node);
 	close(sock);
 	return ret;
 }
@@ -181,13 +213,16 @@ static int both(int first, const struct cni_error *first_err, int second, struct
 
 static int command_del(struct call *c, struct cni_error *err)
 {
+	bool first = delegate_needs_link(&c->conf);
 	struct cni_error port_err;
-	int ret = node_open(&c->node, &c->conf, &port_err), ipam;
+	int ret, ipam = first ? delegate(&c->conf, &c->env, CNI_DEL, NULL, err) : 0;
 
+	ret = node_open(&c->node, &c->conf, &port_err);
 	if (!ret)
 		ret = node_del(&c->node, c->port, &port_err);
 	node_close(&c->node);
-	ipam = c->conf.ipam ? delegate(&c->conf, &c->env, CNI_DEL, NULL, err) : 0;
+	if (!first && c->conf.ipam)
+		ipam = delegate(&c->conf, &c->env, CNI_DEL, NULL, err);
 	return both(ret, &port_err, ipam, err);
 }
 

@@ -11,6 +11,9 @@
  *              netdev found, other routes set    else: the same
  *              result printed                    else: the same
  *
+ *              An IPAM plugin that asks through the netdev (dhcp) comes after a port without address, which its answer is then given to; and
+ *              DEL asks it first, for it says there that the address is free.
+ *
  *      DEL     port deleted, then IPAM DEL, whatever became of the first: as much as possible goes. A namespace that is gone, a port that
  *              is not known and an address that is not reserved are what DEL wants. The daemon not being there is an error, TRY_AGAIN:
  *              the port is in its state and would come back.

@@ -320,3 +320,8 @@ int delegate(const struct cni_conf *c, const struct cni_env *env, enum cni_comma
 		json_decref(said);
 	return ret;
 }
+
+bool delegate_needs_link(const struct cni_conf *c)
+{
+	return c->ipam && !strcmp(c->ipam, "dhcp");
+}

@@ -10,6 +10,9 @@
  * process group are killed; CONF_BYTES_MAX of output; a result that is a JSON object. Its stderr is ours, as the specification
  * wants.
  *
+ * One plugin is not satisfied with a file: `dhcp` has its daemon ask a server, through the container's netdev. So the port is there before it,
+ * and after it is told to give the address back (delegate_needs_link()).
+ *
  * An older plugin than the configuration's version (Debian 12's speak 1.0.0) answers "incompatible". Then it is asked for its
  * versions and called again with the newest that both know; GC and STATUS, which came with 1.1.0, have nothing to do in a plugin
  * before that. What IPAM returns means the same in all of them.
@@ -25,5 +28,8 @@
  * IPAM.
  */
 int delegate(const struct cni_conf *c, const struct cni_env *env, enum cni_command command, json_t **result, struct cni_error *err);
+
+/* Whether the plugin speaks through the netdev that the address is for. */
+bool delegate_needs_link(const struct cni_conf *c);
 
 #endif

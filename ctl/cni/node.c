@@ -236,6 +236,17 @@ int node_add(struct node *node, const char *name, const json_t *attrs, unsigned 
 	return 0;
 }
 
+int node_set(struct node *node, const char *name, const json_t *attrs, struct cni_error *err)
+{
+	struct sluice_generation at;
+	struct sluice_error said;
+
+	if (apply(node, json_pack("[{s:s, s:s, s:s, s:O}]", "op", "set", "object", "port", "name", name, "attrs", attrs), &at,
+		  &said))
+		return failed(&said, err);
+	return at.applied < at.generation ? wait_in_force(node, name, err) : 0;
+}
+
 /* --- del ---------------------------------------------------------------------------------------------------------------------- */
 
 int node_del(struct node *node, const char *name, struct cni_error *err)

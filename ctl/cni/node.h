@@ -36,6 +36,8 @@ void node_close(struct node *node);
  * machine that lost power never says DEL) is made anew, alike or not. On failure there is no such port.
  */
 int node_add(struct node *node, const char *name, const json_t *attrs, unsigned vlan, struct cni_error *err);
+/* Change some of its attributes, and wait until that is in force. On failure the port is as it may be: it is to be deleted. */
+int node_set(struct node *node, const char *name, const json_t *attrs, struct cni_error *err);
 /* Delete it. One that is not there is deleted. One that somebody else owns is left alone, and a line on stderr says so. */
 int node_del(struct node *node, const char *name, struct cni_error *err);
 /* The port as `get` shows it, {"attrs", "error", ...}; NULL and 0 if there is none. */

@@ -339,6 +339,31 @@ static void a_gateway_is_used_where_a_route_says_so(void **state)
 	conf_free(&c);
 }
 
+static void who_asks_for_an_address_has_none_until_it_is_answered(void **state)
+{
+	struct addresses a;
+	struct cni_conf c;
+
+	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1,\"ipam\":{\"type\":\"dhcp\"}", &add_env), 0);
+	assert_true(delegate_needs_link(&c));
+	assert_json(addresses_asking(&c, &add_env, "02:00:00:00:00:01"),
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\","
+		    "\"ips\":[\"0.0.0.0\"],\"mac\":\"02:00:00:00:00:01\"}");
+	from_result(&a, "{\"ips\":[{\"address\":\"10.0.0.2/24\",\"gateway\":\"10.0.0.1\"}],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}");
+	assert_json(addresses_answered(&a, &c, &add_env),
+		    "{\"addr\":[\"10.0.0.2/24\"],\"gateway\":[\"10.0.0.1\"],\"ips\":[\"10.0.0.2\"]}");
+	conf_free(&c);
+	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1,\"spoofcheck\":false,\"ipam\":{\"type\":\"dhcp\"}", &add_env), 0);
+	assert_json(addresses_asking(&c, &add_env, ""),
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\"}");
+	assert_json(addresses_answered(&a, &c, &add_env), "{\"addr\":[\"10.0.0.2/24\"],\"gateway\":[\"10.0.0.1\"]}");
+	addresses_free(&a);
+	conf_free(&c);
+	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1,\"ipam\":{\"type\":\"host-local\"}", &add_env), 0);
+	assert_false(delegate_needs_link(&c));
+	conf_free(&c);
+}
+
 static void the_configurations_name_servers_are_preferred(void **state)
 {
 	json_t *empty = json("{\"nameservers\":[],\"domain\":\"\"}"), *some = json("{\"search\":[\"a\"]}");
@@ -455,6 +480,7 @@ int main(void)
 		cmocka_unit_test(addresses_parse),
 		cmocka_unit_test(any_version_of_a_result_is_read),
 		cmocka_unit_test(a_gateway_is_used_where_a_route_says_so),
+		cmocka_unit_test(who_asks_for_an_address_has_none_until_it_is_answered),
 		cmocka_unit_test(the_configurations_name_servers_are_preferred),
 		cmocka_unit_test(each_version_has_its_form),
 		cmocka_unit_test(a_previous_result_stays_in_front),

@@ -156,6 +156,34 @@ static void no_answer_in_time_takes_back_what_may_have_happened(void **state)
 	played_to_the_end();
 }
 
+/* --- set ---------------------------------------------------------------------------------------------------------------------- */
+
+#define SET "{\"op\":\"set\",\"object\":\"port\",\"name\":\"p\",\"attrs\":{\"kind\":\"veth\",\"vlan\":100}}"
+
+static void a_change_is_waited_for(void **state)
+{
+	PLAY(APPLY(SET), AT(8, 7), "<\"watch\"", FAKE_OK("{}"), "<\"get\"", PORT(PENDING),
+	     FAKE_EVENT("{\"type\":\"object.applied\",\"object\":\"port\",\"name\":\"p\"}"), "<\"get\"", PORT("null"));
+	assert_int_equal(node_set(&node, "p", attrs, &err), 0);
+	played_to_the_end();
+}
+
+static void a_change_may_follow_an_add_that_was_waited_for(void **state)
+{
+	PLAY("<apply", AT(7, 6), "<\"watch\"", FAKE_OK("{}"), "<\"get\"", PORT("null"), APPLY(SET), AT(8, 7), "<\"watch\"",
+	     FAKE_OK("{}"), "<\"get\"", PORT("null"));
+	assert_int_equal(node_add(&node, "p", attrs, 100, &err), 0);
+	assert_int_equal(node_set(&node, "p", attrs, &err), 0);
+	played_to_the_end();
+}
+
+static void a_change_that_is_refused_is_left_to_the_caller(void **state)
+{
+	PLAY(APPLY(SET), FAKE_ERROR(-32602, "gateway-outside", "ops[0].attrs.gateway", "gateway 10.9.0.1: outside", ""));
+	assert_failed(node_set(&node, "p", attrs, &err), CNI_BAD_CONFIG, "gateway 10.9.0.1");
+	played_to_the_end();
+}
+
 /* --- the rest ----------------------------------------------------------------------------------------------------------------- */
 
 static void deleting_leaves_alone_what_is_anothers(void **state)
@@ -242,6 +270,9 @@ int main(void)
 		TEST(in_vain_the_port_goes_and_its_error_is_told),
 		TEST(a_port_that_somebody_takes_away_is_no_success),
 		TEST(no_answer_in_time_takes_back_what_may_have_happened),
+		TEST(a_change_is_waited_for),
+		TEST(a_change_may_follow_an_add_that_was_waited_for),
+		TEST(a_change_that_is_refused_is_left_to_the_caller),
 		TEST(deleting_leaves_alone_what_is_anothers),
 		TEST(gc_deletes_the_stale_of_one_network),
 		TEST(status_looks_for_the_kind),
