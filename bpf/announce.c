@@ -127,7 +127,7 @@ void announce(struct kern *e, const struct port *p)
 		for (unsigned i = 0; i < (k ? c->n_addrs : c->n_ips); i++) {
 			struct frame f;
 
-			if (k == 0 && ips[i].prefix != (ips[i].family == AF_INET ? 32 : 128))
+			if (k == 0 && !port_ip_is_hosts(&ips[i]))
 				continue;
 			f = ips[i].family == AF_INET ? arp(e, c, &ips[i]) : advert(e, c, &ips[i]);
 			/* One that finds no room is said again by the container's own first frame. */

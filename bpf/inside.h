@@ -235,6 +235,8 @@ void port_defaults(struct kern_port_conf *c);
 /* The runtime form of a configuration; ifindex and shaping are the caller's to fill. */
 void port_compile(const struct kern_port_conf *c, struct slc_k_conf *out);
 bool port_carries(const struct kern_port_conf *c, uint16_t vid);
+/* Is this one of `ips` an address of a host? Not a subnet, and not 0.0.0.0, from which speaks who has none yet. */
+bool port_ip_is_hosts(const struct kern_ip *ip);
 /* Addresses that a port binds: call each for (vlan, mac). */
 void port_each_mac(const struct kern_port_conf *c, void (*each)(void *arg, uint16_t vid, const uint8_t mac[6]), void *arg);
 /* From `old` (NULL: nothing) to what p->rec.conf says: maps only, cannot fail. */

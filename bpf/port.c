@@ -198,6 +198,11 @@ static void unbind_one(void *arg, uint16_t vid, const uint8_t mac[6])
 		maps_unbind(b->e, vid, mac, b->idx);
 }
 
+bool port_ip_is_hosts(const struct kern_ip *ip)
+{
+	return ip->family == AF_INET ? ip->prefix == 32 && ip->v4.s_addr : ip->prefix == 128;
+}
+
 /* Addresses that the node vouches for: one host's, of a port whose MAC is fixed. */
 static void each_known(struct kern *e, const struct port *p, const struct kern_port_conf *c, bool known)
 {
@@ -207,8 +212,8 @@ static void each_known(struct kern *e, const struct port *p, const struct kern_p
 		const struct kern_ip *ips = k ? c->addrs : c->ips;
 
 		for (unsigned i = 0; i < (k ? c->n_addrs : c->n_ips); i++) {
-			/* `ips` may hold subnets, which are no address; `addr` has its subnet's prefix. */
-			if (k == 0 && ips[i].prefix != (ips[i].family == AF_INET ? 32 : 128))
+			/* `addr` has its subnet's prefix. */
+			if (k == 0 && !port_ip_is_hosts(&ips[i]))
 				continue;
 			if (known)
 				maps_known(e, c->vlan, &ips[i], c->mac, p->idx);

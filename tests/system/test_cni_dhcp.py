@@ -206,3 +206,27 @@ def test_without_spoofcheck(t):
     assert not port["attrs"].get("ips") and port["attrs"]["addr"] == [address], port
     c.call("DEL", conf)
     c.clean()
+
+
+@deadline(120)
+def test_many_ask_at_once(t):
+    """Containers of one VLAN that ask at the same time, all of them without an address: each gets its own, and the network is not told of 0.0.0.0."""
+    c = Dhcp(t)
+    server = host(t, c.sluiced, "server", 1, vlan=100)
+    far = server.wire()
+    c.serve("server")
+    boxes = [f"many{i}" for i in range(6)]
+    for box in boxes:
+        run("ip", "netns", "add", box)
+
+    def one(command, box):
+        return c.call(command, c.conf(), CNI_CONTAINERID=box, CNI_NETNS=f"/run/netns/{box}")
+
+    with concurrent.futures.ThreadPoolExecutor(len(boxes)) as pool:
+        results = list(pool.map(lambda box: one("ADD", box), boxes))
+        assert len({r["ips"][0]["address"] for r in results}) == len(boxes), results
+        for box in boxes:
+            run("ping", "-q", "-c", "1", "-w", DEADLINE_S, server.addr, netns=box, seconds=2 * DEADLINE_S)
+        list(pool.map(lambda box: one("DEL", box), boxes))
+    assert not [f for f in far.drain() if f.ethertype == frames.ETH_ARP and f.payload[24:28] == bytes(4)]
+    assert not c.ports()
