@@ -331,9 +331,9 @@ demo: build ## run the main job on a small node made of namespaces, and show it 
 	$(Q)tests/demo.py --build $(BUILD)
 
 # Each is a program bench/X.py (bench/report.py), and writes its own part of the file: make bench REPORTS=local measures that one anew.
-REPORTS ?= run local applies
+REPORTS ?= run local trunk applies
 
-bench: build ## measure beside testpmd, Open vSwitch, a bridge, in alternating rounds; REPORTS="run local applies"; JSON in $(BUILD)/bench.json (root)
+bench: build ## measure beside testpmd, Open vSwitch, a bridge, in alternating rounds; REPORTS="run local trunk applies"; JSON in $(BUILD)/bench.json (root)
 	$(Q)for r in $(REPORTS); do bench/$$r.py --build $(BUILD) --json $(BUILD)/bench.json || exit 1; done
 
 # ---- care ----------------------------------------------------------------------------------------------------------------

@@ -27,19 +27,16 @@ import json
 import os
 import re
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "tests", "system"))
-# pylint: disable=wrong-import-position
-import sandbox  # noqa: E402
-from containers import container, host, trunk_node  # noqa: E402
-from harness import Test, add_ports  # noqa: E402
-from lab_kernel import Machine  # noqa: E402
-from measure import own_the_cpu  # noqa: E402
+import report
+from containers import container, host, trunk_node
+from harness import Test, add_ports
+from lab_kernel import Machine
+from measure import own_the_cpu
+from report import Paired, spread, turns
 
 CORE, WORKER_CORE, VLAN = 0, 1, 100
 BACKENDS = ("veth", "vhost-net", "tap", "veth-xdp")
@@ -146,82 +143,62 @@ class Place:
         return out["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
-def inside(options):
-    sandbox.settle(options.tmp)
-    test = Test(options.tmp, options.build)
-    places = []
+def measure(options, tmp):
+    options.seconds = max(1, round(options.seconds))  # sockperf and iperf3 know whole ones only
+    test = Test(tmp, options.build)
+    places = {}
     for number, by in enumerate(options.backends.split(",")):
         place = Place(test, by, number, options)
         if place.missing:
             print(f"{by}: SKIPPED, {place.missing}", flush=True)
         else:
-            places.append(place)
+            places[by] = place
     assert places, "none of the backends is to be had"
-    results = {p.by: {key: [] for key, _, _ in COLUMNS} for p in places}
-    for r in range(options.rounds):
-        first = r % len(places)
-        for place in places[first:] + places[:first]:
-            found = place.turn()
-            for key, value in found.items():
-                results[place.by][key].append(value)
-            print(f"  round {r + 1}  {place.by:10}" + "  ".join(f"{label} {found[key]:.{digits}f}" for key, label, digits in COLUMNS), flush=True)
-    return results
+    results = {by: {key: [] for key, _, _ in COLUMNS} for by in places}
+    for r, by in turns(places, options.rounds):
+        found = places[by].turn()
+        for key, value in found.items():
+            results[by][key].append(value)
+        print(f"  round {r + 1}  {by:10}" + "  ".join(f"{label} {found[key]:.{digits}f}" for key, label, digits in COLUMNS), flush=True)
+    table(results)
+    return {"rounds": options.rounds, "seconds": options.seconds, "poll": options.poll, "backends": results}
 
 
-def spread(values, digits):
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}..{max(values):.{digits}f}]"
-
-
-def report(results):
-    first = next(iter(results))
-    print("\n" + " " * 18 + "".join(f"{by:>26}" for by in results) + "".join(f"{by + ' / ' + first:>22}" for by in list(results)[1:]))
+def table(results):
+    first, *others = results
+    print("\n" + " " * 18 + "".join(f"{by:>26}" for by in results) + "".join(f"{by + ' / ' + first:>30}" for by in others))
     for key, label, digits in COLUMNS:
-        ratios = [statistics.median(x / y for x, y in zip(results[by][key], results[first][key])) for by in list(results)[1:]]
-        print(f"{label:18}" + "".join(f"{spread(results[by][key], digits):>26}" for by in results) + "".join(f"{r:>22.2f}" for r in ratios))
+        ratios = [Paired(results[by][key], results[first][key]) for by in others]
+        print(f"{label:18}" + "".join(f"{spread(results[by][key], digits):>26}" for by in results) +
+              "".join(f"{f'{r.median:.2f} [{r.low:.2f}..{r.high:.2f}]':>30}" for r in ratios))
 
 
-def in_lab(options, own):
+def in_lab(arguments):
     """The same on another kernel, whose output is shown."""
+    build = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build")
+    if "--build" in arguments:
+        build = arguments[arguments.index("--build") + 1]
     with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
-        machine = Machine(Test(tmp, options.build), modules=["vhost_net"], memory_mib=2048).start()
+        machine = Machine(Test(tmp, os.path.abspath(build)), modules=["vhost_net"], memory_mib=2048).start()
         try:
-            print(machine.run(shlex.join(["/usr/bin/python3", "-uB", os.path.abspath(__file__), *own]), seconds=LAB_DEADLINE_S), end="")
+            print(machine.run(shlex.join(["/usr/bin/python3", "-uB", os.path.abspath(__file__), *arguments]), seconds=LAB_DEADLINE_S), end="")
         finally:
             machine.kill9()
+    return 0
 
 
 def main():
+    if "--lab" in sys.argv:
+        if "--json" in sys.argv:
+            raise SystemExit("trunk.py: --json writes here, and --lab runs elsewhere")
+        return in_lab([a for a in sys.argv[1:] if a != "--lab"])
     parser = argparse.ArgumentParser(description="Measure the trunk's backends beside each other.")
-    parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="where the binaries are (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=2, help="length of each measurement of a turn (default: %(default)s)")
     parser.add_argument("--backends", default=",".join(BACKENDS), metavar="LIST", help="which, the first is what the others are compared to (default: %(default)s)")
     parser.add_argument("--poll", choices=("busy", "adaptive"), default="busy", help="the worker's (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write all rounds there")
     parser.add_argument("--lab", action="store_true", help="on Debian's kernel under QEMU")
-    parser.add_argument("--tmp", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    options.build = os.path.abspath(options.build)
-    if options.tmp:
-        results = inside(options)
-        with open(os.path.join(options.tmp, "results"), "w", encoding="ascii") as f:
-            json.dump(results, f)
-        return
-    own = [x for name in ("build", "rounds", "seconds", "backends", "poll") for x in (f"--{name}", str(getattr(options, name)))]
-    if options.lab and options.json:
-        parser.error("--json writes here, and --lab runs elsewhere")
-    if options.lab:
-        in_lab(options, own)
-        return
-    with tempfile.TemporaryDirectory(prefix="sluice-bench.") as tmp:
-        subprocess.run(sandbox.command([sys.executable, os.path.abspath(__file__), "--tmp", tmp, *own]), check=True)
-        with open(os.path.join(tmp, "results"), encoding="ascii") as f:
-            results = json.load(f)
-    report(results)
-    if options.json:
-        with open(options.json, "w", encoding="ascii") as f:
-            json.dump({"trunk": results, "poll": options.poll}, f, indent=1)
+    parser.set_defaults(rounds=5, seconds=2)
+    return report.main(parser, "trunk", measure)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
