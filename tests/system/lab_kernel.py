@@ -12,15 +12,14 @@
     machine.start()
     print(machine.run("uname -r; ls /sys/fs/cgroup"))     as root, among the host's files
 
-The kernel that the tests run on may lack what a node's kernel has: vhost-net, queueing disciplines, netkit, pure cgroup v2, loadable modules at
-all. A guest's kernel has all of it, and sees the files of the machine that it runs on, so that nothing has to be installed in it:
+The kernel that the tests run on may lack what a node's kernel has: vhost-net, queueing disciplines, pure cgroup v2, loadable modules at all. A guest's kernel has all of it, and sees the files of the machine that it runs on, so that nothing has to be installed in it:
 
        this machine, read only               the guest
      /                                      /host = overlay --- what is written: a tmpfs
      |- usr, etc, work, BUILD  ===9p===>      |- usr, etc, work, BUILD   as they are here
      '- tmp, proc, sys, dev, run              '- tmp, proc, sys, dev, run    its own; cgroup v2 and bpf in sys, hugetlbfs in dev
 
-What a script there writes is gone with the guest. Modules are loaded from BUILD/lab/kernel, in an order found here (image.py): nothing in
+What a script there writes is gone with the guest. A BUILD under /tmp is not seen there. Modules are loaded from BUILD/lab/kernel, in an order found here (image.py): nothing in
 the guest knows dependencies, so the kernel cannot load one by itself, and a test names all that it needs; MODULES, what a node needs
 in any case, are there already.
 
@@ -43,7 +42,7 @@ from lab import Guest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IN_LAB = "SLUICE_IN_LAB"
-# The daemon's own: a trunk of any kind, the kernel engine, shaping; a bridge to compare with.
+# The daemon's own: a trunk of any kind, the kernel engine, shaping.
 MODULES = ("veth", "tun", "sch_ingress", "cls_bpf", "act_mirred", "sch_htb", "ifb")
 MACHINE_DEADLINE_S = 500
 EXIT_SKIP = 77
@@ -106,6 +105,7 @@ class Machine(Guest):
     def inside(self, script):
         """The same script, to be run among the host's files."""
         env = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8", IN_LAB: "1", "SLUICE_TEST_SLOW": "1", "SLUICE_LAB": self.lab}
+        env.update({key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")})
         words = ["chroot", "/host", "/usr/bin/env", "-i", *(f"{key}={value}" for key, value in env.items()), "/bin/sh", "-c", script]
         return shlex.join(words)
 
@@ -118,7 +118,7 @@ class Machine(Guest):
 
     def run_test(self, name):
         """Run one of the tests in a sandbox in there, and end as it ends."""
-        tmp = "/tmp/test"
+        tmp = f"/tmp/{name}"
         me = ["/usr/bin/python3", "-uB", os.path.join(HERE, "run.py"), "--inside", name, "--tmp", tmp, "--build", self.test.build]
         job = self.begin(f"mkdir {tmp} && cd {HERE} && exec {shlex.join(sandbox.command(me))}")
         output = job.wait(check=False, seconds=MACHINE_DEADLINE_S)
