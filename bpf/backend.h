@@ -11,20 +11,20 @@
  *      tap           slc0, a tap -------------------------------- tap: our reader of /dev/net/tun, requests cross
  *      veth-xdp      slc0 ==== the pair ===== slc0-dp ----------- af-xdp: DPDK's XDP sockets; none cross, offloads are off on slc0
  *
- * Why in this order. bench/trunk.py, Linux 6.18, 2 cores shared with others, the worker polling on one, sender and receiver on the other; the median
+ * Why in this order. bench/trunk.py, Linux 6.18, 2 cores, the worker polling on one, sender and receiver on the other; the median
  * [lowest..highest] of five alternating rounds of 2 s:
  *
  *                                               veth                 tap                  veth-xdp
- *      14 bytes there and back, p50, us         38.6 [38.2..50.7]    49.9 [40.3..50.9]    41.1 [40.0..52.4]
- *      64 bytes out of a container, kpps        293 [272..295]       330 [303..350]       253 [233..258]
- *      ... into one, kpps                       317 [283..329]       282 [250..313]       323 [287..333]
- *      what one out costs the worker, ns        338 [285..555]       2215 [1863..2447]    318 [282..491]
- *      ... one in, the way up included          3092 [3032..3523]    3356 [3138..3399]    3014 [2983..3443]
- *      one TCP connection out, Gbit/s           13.4 [10.2..14.2]    12.9 [9.5..14.6]     1.9 [1.7..2.1]
- *      ... in                                   13.8 [11.2..14.3]    13.7 [9.8..14.4]     2.1 [2.1..2.7]
+ *      14 bytes there and back, p50, us         39.4 [38.7..57.5]    40.5 [38.8..48.6]    39.6 [39.5..43.5]
+ *      64 bytes out of a container, kpps        276 [265..291]       321 [305..341]       247 [230..259]
+ *      ... into one, kpps                       287 [281..334]       293 [270..301]       280 [279..334]
+ *      what one out costs the worker, ns        285 [236..475]       2103 [1915..2350]    350 [266..470]
+ *      ... one in, the way up included          3401 [2959..3478]    3181 [3098..3282]    3442 [2927..3475]
+ *      one TCP connection out, Gbit/s           12.7 [11.4..14.6]    13.0 [10.1..14.1]    1.7 [1.5..2.0]
+ *      ... in                                   13.8 [10.9..14.0]    11.7 [11.2..15.4]    2.6 [2.5..2.7]
  *
- * On two cores the sender is the limit, and veth and tap are as good; but a tap's frames are read one system call each, which costs the worker six times
- * what a ring costs it, and the worker has guests to serve. XDP sockets cost it least, and lose six sevenths of TCP, for segmentation must be done
+ * On two cores the sender is the limit, and veth and tap are as good; but a tap's frames are read one system call each, which costs the worker seven times
+ * what a ring costs it, and the worker has guests to serve. XDP sockets cost it as little, and lose six sevenths of TCP, for segmentation must be done
  * before them. Latency is the same within what the machine moves.
  *
  * The kernel of that machine has no vhost-net. The same on Debian's 6.1, emulated (trunk.py --lab), two CPUs of a machine with ten
@@ -40,8 +40,9 @@
  *      ... in                                   50 [0..50]           40 [30..50]           60 [10..120]        0.96               2.39
  *
  * With vhost-net the kernel's half is a thread's, which wants a CPU of its own: the worker's share of a frame into a container falls to a tenth, for it
- * no longer walks the kernel; TCP is as good; but where sender and worker have both CPUs to themselves, the thread gets none, and small frames starve.
- * So veth, which needs no third, comes first; a node with CPUs to spare and a worker that has not asks for vhost-net. tap costs the worker most.
+ * no longer walks the kernel; TCP is as good; but small frames out of a container starve where sender and worker have both CPUs to themselves, it
+ * seems because the thread gets none. So veth, which needs no third, comes first; a node with CPUs to spare and a worker that has not asks for
+ * vhost-net. tap costs the worker most.
  *
  * A netdev is of a family (trunk_family): what it is made as. Backends of one family take each other's over, with the addresses and routes on it;
  * to go from one family to another is the operator's decision (`sluiced --cleanup` first), for it costs him those. The netdev itself
