@@ -5,8 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/if_link.h>
-#include <linux/rtnetlink.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 
 #include "dp.h"
 #include "ethdev_inside.h"
+#include "netdev_stats.h"
 #include "vhost_net.h"
 #include "vhost_net_inside.h"
 
@@ -41,34 +41,16 @@ static int netdev_ioctl(const char *name, unsigned long what, struct ifreq *ifr)
 	return r;
 }
 
-/* Its counters; zeros if it is gone. */
-static void netdev_stats(unsigned ifindex, struct rtnl_link_stats64 *out)
+/* The netdev's counters; zeros if it is gone. */
+static void read_stats(const struct vhost_net *v, struct rtnl_link_stats64 *out)
 {
-	struct {
-		struct nlmsghdr h;
-		struct if_stats_msg m;
-	} ask = {
-		{.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETSTATS, .nlmsg_flags = NLM_F_REQUEST},
-		{.family = AF_UNSPEC, .ifindex = ifindex, .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)},
-	};
-	struct {
-		struct nlmsghdr h;
-		struct if_stats_msg m;
-		struct rtattr a;
-		struct rtnl_link_stats64 stats;
-		char more[256]; /* a later kernel's counters */
-	} answer = {0};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	ssize_t n = -1;
+	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	memset(out, 0, sizeof(*out));
-	if (fd >= 0 && send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask))
-		n = recv(fd, &answer, sizeof(answer), 0);
-	if (n >= (ssize_t)offsetof(typeof(answer), more) && answer.h.nlmsg_type == RTM_NEWSTATS &&
-	    answer.a.rta_type == IFLA_STATS_LINK_64)
-		*out = answer.stats;
-	if (fd >= 0)
-		close(fd);
+	if (sock < 0)
+		return;
+	netdev_stats(sock, v->ifindex, out);
+	close(sock);
 }
 
 static bool vhost_net_link_up(struct kind_port *kp)
@@ -85,7 +67,7 @@ static void vhost_net_lost(struct kind_port *kp, struct kind_lost *out)
 	const struct vhost_net *v = ((struct ethdev *)kp->priv)->row;
 	struct rtnl_link_stats64 now;
 
-	netdev_stats(v->ifindex, &now);
+	read_stats(v, &now);
 	if (now.tx_dropped > v->before.tx_dropped)
 		out->rx_missed = now.tx_dropped - v->before.tx_dropped;
 	if (now.rx_frame_errors > v->before.rx_frame_errors)
@@ -127,7 +109,7 @@ static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, cons
 	}
 	snprintf(v->ifname, sizeof(v->ifname), "%s", conf->ifname);
 	v->ifindex = if_nametoindex(conf->ifname);
-	netdev_stats(v->ifindex, &v->before);
+	read_stats(v, &v->before);
 	e->row = v;
 	e->requests = e->early_cleanup = true;
 	snprintf(devargs, sizeof(devargs), "net_virtio_user%u,path=/dev/vhost-net,iface=%s,mac=%s,queues=%u,queue_size=%u",

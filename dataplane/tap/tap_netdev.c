@@ -15,13 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "netdev_stats.h"
 #include "tap/tap.h"
 
 #ifndef TUNGETDEVNETNS /* Linux 5.9 */
@@ -194,43 +194,14 @@ int tap_netdev_set_ring(struct tap_place *place, int fd, uint32_t slots)
 	return set_number(place, fd, SIOCSIFTXQLEN, (int)slots);
 }
 
-/* The kernel's answer about one link: its 64-bit counters. */
-static uint64_t dropped_of(const struct nlmsghdr *nh)
-{
-	const struct ifinfomsg *ifi = NLMSG_DATA(nh);
-	struct rtnl_link_stats64 st;
-	int len = (int)IFLA_PAYLOAD(nh);
-
-	for (const struct rtattr *a = IFLA_RTA(ifi); RTA_OK(a, len); a = RTA_NEXT(a, len)) {
-		if (a->rta_type != IFLA_STATS64 || RTA_PAYLOAD(a) < offsetof(struct rtnl_link_stats64, multicast))
-			continue;
-		memset(&st, 0, sizeof(st));
-		memcpy(&st, RTA_DATA(a), RTE_MIN(sizeof(st), RTA_PAYLOAD(a)));
-		return st.tx_dropped;
-	}
-	return 0;
-}
-
 uint64_t tap_netdev_missed(struct tap_place *place, int fd)
 {
+	struct rtnl_link_stats64 stats;
 	struct ifreq ifr;
 	int sock = locate(place, fd, &ifr);
-	struct {
-		struct nlmsghdr nh;
-		struct ifinfomsg ifi;
-	} ask = {.nh = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST}};
-	char answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr *nh = (const void *)answer;
-	ssize_t got;
 
 	if (sock < 0 || ioctl(sock, SIOCGIFINDEX, &ifr))
 		return 0;
-	ask.ifi.ifi_index = ifr.ifr_ifindex;
-	/* A request for one object is answered while it is sent. */
-	if (send(sock, &ask, sizeof(ask), 0) != sizeof(ask))
-		return 0;
-	got = recv(sock, answer, sizeof(answer), MSG_DONTWAIT);
-	if (got < 0 || !NLMSG_OK(nh, (size_t)got) || nh->nlmsg_type != RTM_NEWLINK)
-		return 0;
-	return dropped_of(nh);
+	netdev_stats(sock, ifr.ifr_ifindex, &stats);
+	return stats.tx_dropped;
 }
