@@ -12,16 +12,17 @@
     machine.start()
     print(machine.run("uname -r; ls /sys/fs/cgroup"))     as root, among the host's files
 
-The kernel that the tests run on may lack what a node's kernel has: vhost-net, queueing disciplines, pure cgroup v2, loadable modules at all. A guest's kernel has all of it, and sees the files of the machine that it runs on, so that nothing has to be installed in it:
+The kernel that the tests run on may lack what a node's kernel has: vhost-net, queueing disciplines, pure cgroup v2, loadable modules at all. A
+guest's kernel has all of it, and sees the files of the machine that it runs on, so that nothing has to be installed in it:
 
        this machine, read only               the guest
      /                                      /host = overlay --- what is written: a tmpfs
      |- usr, etc, work, BUILD  ===9p===>      |- usr, etc, work, BUILD   as they are here
      '- tmp, proc, sys, dev, run              '- tmp, proc, sys, dev, run    its own; cgroup v2 and bpf in sys, hugetlbfs in dev
 
-What a script there writes is gone with the guest. A BUILD under /tmp is not seen there. Modules are loaded from BUILD/lab/kernel, in an order found here (image.py): nothing in
-the guest knows dependencies, so the kernel cannot load one by itself, and a test names all that it needs; MODULES, what a node needs
-in any case, are there already.
+What a script there writes is gone with the guest. These sources and BUILD are at their places even if that is under /tmp. Modules are loaded from
+BUILD/lab/kernel, in an order found here (image.py): nothing in the guest knows dependencies, so the kernel cannot load one by itself, and a
+test names all that it needs; MODULES, what a node needs in any case, are there already.
 
 A marked test is started twice. Outside it boots a guest, has run.py's own inner half run it there, and takes over how it ended: passed, skipped
 or failed, with all that it and its daemons wrote. Inside it finds IN_LAB in its environment and is called. Everything of harness.py works
@@ -55,6 +56,7 @@ mount -t tmpfs tmpfs /upper
 mkdir /upper/new /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/new,workdir=/upper/work overlay /host
 for dir in tmp run; do mount -t tmpfs tmpfs /host/$dir; done
+for dir in $needed; do [ -e /host$dir ] || { mkdir -p /host$dir && mount -o bind /lower$dir /host$dir; }; done
 for dir in proc sys dev; do mount -o bind /$dir /host/$dir; done
 mount -t cgroup2 cgroup2 /host/sys/fs/cgroup
 mount -t bpf bpf /host/sys/fs/bpf
@@ -90,7 +92,8 @@ class Machine(Guest):
     def start(self, incoming=False):
         """Boot, arrange the files, load the modules."""
         super().start(incoming)
-        self.bare(FURNISH)
+        needed = [os.path.abspath(path) for path in (os.path.join(HERE, "..", ".."), self.test.build, self.lab)]
+        self.bare(f"needed={shlex.quote(' '.join(needed))}\n{FURNISH}")
         order = _image().in_order(self.modules, os.path.abspath(os.path.join(self.lab, "kernel")))
         # One that came in with the initramfs is there already.
         loaded = {line.split()[0] for line in self.bare("cat /proc/modules").splitlines()}
