@@ -53,10 +53,11 @@ set -e
 mkdir /lower /upper /host
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro root /lower
 mount -t tmpfs tmpfs /upper
-mkdir /upper/new /upper/work
-mount -t overlay -o lowerdir=/lower,upperdir=/upper/new,workdir=/upper/work overlay /host
+over() { mkdir -p /upper/$1 /upper/$1-work $3; mount -t overlay -o lowerdir=$2,upperdir=/upper/$1,workdir=/upper/$1-work overlay $3; }
+over root /lower /host
 for dir in tmp run; do mount -t tmpfs tmpfs /host/$dir; done
-for dir in $needed; do [ -e /host$dir ] || { mkdir -p /host$dir && mount -o bind /lower$dir /host$dir; }; done
+n=0
+for dir in $needed; do n=$((n + 1)); [ -e /host$dir ] || over $n /lower$dir /host$dir; done
 for dir in proc sys dev; do mount -o bind /$dir /host/$dir; done
 mount -t cgroup2 cgroup2 /host/sys/fs/cgroup
 mount -t bpf bpf /host/sys/fs/bpf
