@@ -15,6 +15,7 @@
 import json
 import os
 import re
+import time
 
 import frames
 from engine import Container
@@ -82,3 +83,13 @@ def pings(stream):
 def ours(wire):
     """The test's own frames among those that are here."""
     return [f.raw for f in wire.drain() if f.ethertype == frames.ETH_TEST]
+
+
+def hears_once(wire, sent, who):
+    """The frames that come to a wire are those that were sent, in order, each once. What follows the last is not waited for: see ours()."""
+    got, end = [], time.monotonic() + DEADLINE_S
+    while not got or got[-1] != sent[-1]:
+        frame = wire.recv(end, lambda f: f.ethertype == frames.ETH_TEST)
+        assert frame, f"{who}: {got}"
+        got.append(frame.raw)
+    assert got == sent, f"{who}: {got}"

@@ -331,17 +331,19 @@ def test_a_full_daemon_is_asked_again(t):
     c.fails("STATUS", c.conf(timeoutMs=1000), 50, "32 clients are connected")
 
 
+def many(c, conf):
+    """24 namespaces, and what calls the plugin for one of them, from any thread."""
+    boxes = [f"many{i}" for i in range(24)]
+    for box in boxes:
+        run("ip", "netns", "add", box)
+    return boxes, lambda command, box: c.call(command, conf, CNI_CONTAINERID=f"0123456789abcdef-{box}", CNI_NETNS=f"/run/netns/{box}")
+
+
 def test_many_at_once(t):
     """Containers start in parallel: no two get one address, one name or one MAC, and all go again."""
     c = Cni(t)
     conf = c.conf(ipam=c.host_local())
-    boxes = [f"many{i}" for i in range(24)]
-    for box in boxes:
-        run("ip", "netns", "add", box)
-
-    def one(command, box):
-        return c.call(command, conf, CNI_CONTAINERID=f"0123456789abcdef-{box}", CNI_NETNS=f"/run/netns/{box}")
-
+    boxes, one = many(c, conf)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda box: one("ADD", box), boxes))
         assert len({r["ips"][0]["address"] for r in results}) == len({r["interfaces"][1]["mac"] for r in results}) == len(boxes)

@@ -10,7 +10,7 @@ import time
 
 from frames import ETH_TEST
 from harness import DEADLINE_S, added, run, test_frame, wait_for
-from test_cni import Cni, only
+from test_cni import Cni, many, only
 from wire import Wire
 
 ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "192.168.7.0/24", "gw": "10.9.0.5"}]
@@ -149,13 +149,7 @@ def test_many_at_once(t):
     """Containers that start together, more than one user may have clients: each gets its own port and address, and all go again."""
     c = Real(t)
     conf = c.conf(ipam=c.host_local())
-    boxes = [f"many{i}" for i in range(24)]
-    for box in boxes:
-        run("ip", "netns", "add", box)
-
-    def one(command, box):
-        return c.call(command, conf, CNI_CONTAINERID=f"0123456789abcdef-{box}", CNI_NETNS=f"/run/netns/{box}")
-
+    boxes, one = many(c, conf)
     with concurrent.futures.ThreadPoolExecutor(len(boxes)) as pool:
         results = list(pool.map(lambda box: one("ADD", box), boxes))
         assert len({r["ips"][0]["address"] for r in results}) == len(c.ports()) == len(c.veths()) == len(boxes)

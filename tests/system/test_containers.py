@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import frames
-from containers import attrs_of, cleanup, container, host, links, ours, pings, trunk_node, unreachable
+from containers import attrs_of, cleanup, container, hears_once, host, links, ours, pings, trunk_node, unreachable
 from engine import Container
 from harness import DEADLINE_S, Refused, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu, within
@@ -77,12 +77,7 @@ def test_broadcast_reaches_every_member_once(t):
         sent = [test_frame(sender.mac, text=f"{sender.name} {x}") for x in ("once", "last")]
         wires[sender.name].send(*sent)
         for name in others:
-            got, end = [], time.monotonic() + DEADLINE_S
-            while not got or got[-1] != sent[-1]:
-                frame = wires[name].recv(end, lambda f: f.ethertype == frames.ETH_TEST)
-                assert frame, f"{sender.name} to {name}: {got}"
-                got.append(frame.raw)
-            assert got == sent, f"{sender.name} to {name}: {got}"
+            hears_once(wires[name], sent, f"{sender.name} to {name}")
     # What followed a copy that came twice, or came back, is here as well once each member answers a ping.
     a.ping(b.addr)
     a.ping(d.addr)

@@ -11,8 +11,7 @@ import re
 import subprocess
 import time
 
-import frames
-from containers import attrs_of, container, links, ours, trunk_node, unreachable
+from containers import attrs_of, container, hears_once, links, ours, trunk_node, unreachable
 from harness import DEADLINE_S, add, deadline, delete, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 
@@ -53,12 +52,7 @@ def test_containers_reach_across_nodes(t):
     sent = [test_frame(a.mac, text=x) for x in ("once", "last")]
     wires["a"].send(*sent)
     for name in "be":
-        got, end = [], time.monotonic() + DEADLINE_S
-        while not got or got[-1] != sent[-1]:
-            frame = wires[name].recv(end, lambda f: f.ethertype == frames.ETH_TEST)
-            assert frame, f"{name}: {got}"
-            got.append(frame.raw)
-        assert got == sent, f"{name}: {got}"
+        hears_once(wires[name], sent, name)
     a.ping(b.addr)
     a.ping(e.addr)
     c.ping(d.addr)

@@ -146,18 +146,41 @@ static void a_message_without_a_frame_is_none(void **state)
 	rte_pktmbuf_free(m[0]);
 }
 
+/* The queue on a pool of its own, all of whose buffers that it does not hold are kept from it. */
+struct scarce {
+	struct rte_mempool *pool;
+	struct rte_mbuf *kept[64];
+	unsigned n;
+};
+
+static struct scarce open_scarce(void **state)
+{
+	struct scarce s = {.pool = rte_pktmbuf_pool_create("scarce", 60, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY)};
+
+	assert_non_null(s.pool);
+	assert_int_equal(teardown(state), 0);
+	assert_int_equal(open_on(s.pool), 0);
+	while ((s.kept[s.n] = rte_pktmbuf_alloc(s.pool)))
+		s.n++;
+	return s;
+}
+
+static void close_scarce(struct scarce *s, void **state)
+{
+	rte_pktmbuf_free_bulk(s->kept, s->n);
+	tap_queue_free(q);
+	close(peer);
+	assert_int_equal(in_use(s->pool), 0);
+	rte_mempool_free(s->pool);
+	assert_int_equal(setup(state), 0);
+}
+
 /* With 60 buffers in all: the queue holds what 64 KB take, and the rest is soon out. */
 static void without_buffers_frames_are_lost_counted_and_the_queue_recovers(void **state)
 {
-	struct rte_mempool *small = rte_pktmbuf_pool_create("small", 60, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	struct rte_mbuf *kept[64], *m[MANY];
-	unsigned n = 0;
+	struct scarce scarce = open_scarce(state);
+	struct rte_mbuf *m[MANY];
 
-	assert_non_null(small);
-	assert_int_equal(teardown(state), 0);
-	assert_int_equal(open_on(small), 0);
-	while ((kept[n] = rte_pktmbuf_alloc(small)))
-		n++;
 	/* One frame of all that is held, then nothing is left: the next are lost. */
 	give(NULL, LONG, 1);
 	give(NULL, 60, 2);
@@ -166,7 +189,7 @@ static void without_buffers_frames_are_lost_counted_and_the_queue_recovers(void 
 	assert_frame(m[0], LONG, 1);
 	assert_int_equal(q->rx.no_buffer, 2);
 	/* Some come back: frames as long as they reach. */
-	rte_pktmbuf_free(kept[--n]);
+	rte_pktmbuf_free(scarce.kept[--scarce.n]);
 	rte_pktmbuf_free(m[0]);
 	give(NULL, 60, 4);
 	give(NULL, 5000, 5);
@@ -174,27 +197,16 @@ static void without_buffers_frames_are_lost_counted_and_the_queue_recovers(void 
 	assert_frame(m[0], 60, 4);
 	assert_frame(m[1], 5000, 5);
 	rte_pktmbuf_free_bulk(m, 2);
-	rte_pktmbuf_free_bulk(kept, n);
-	tap_queue_free(q);
-	close(peer);
-	assert_int_equal(in_use(small), 0);
-	rte_mempool_free(small);
-	assert_int_equal(setup(state), 0);
+	close_scarce(&scarce, state);
 }
 
 /* Buffers run out in the middle: what is held shrinks from the front, and what is left is used. */
 static void held_buffers_shrink_and_grow(void **state)
 {
-	struct rte_mempool *small = rte_pktmbuf_pool_create("shrink", 60, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	struct rte_mbuf *kept[64], *m[MANY];
-	unsigned n = 0, full;
+	struct scarce scarce = open_scarce(state);
+	struct rte_mbuf *m[MANY];
+	unsigned full = q->rx.held;
 
-	assert_non_null(small);
-	assert_int_equal(teardown(state), 0);
-	assert_int_equal(open_on(small), 0);
-	full = q->rx.held;
-	while ((kept[n] = rte_pktmbuf_alloc(small)))
-		n++;
 	for (unsigned i = 0; i < 5; i++)
 		give(NULL, ROOM + 100 + i, i);
 	assert_int_equal(tap_rx(&q->rx, m, MANY), 5);
@@ -206,12 +218,7 @@ static void held_buffers_shrink_and_grow(void **state)
 	assert_int_equal(tap_rx(&q->rx, m, MANY), 1);
 	assert_frame(m[0], LONG, 9);
 	rte_pktmbuf_free(m[0]);
-	rte_pktmbuf_free_bulk(kept, n);
-	tap_queue_free(q);
-	close(peer);
-	assert_int_equal(in_use(small), 0);
-	rte_mempool_free(small);
-	assert_int_equal(setup(state), 0);
+	close_scarce(&scarce, state);
 }
 
 /* --- sending ---------------------------------------------------------------------------------------------------------- */
