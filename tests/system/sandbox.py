@@ -9,7 +9,8 @@
 
 Whatever a test makes lives in these namespaces and goes with them: when pid 1 ends, for whatever reason, the kernel kills the rest,
 and with the last process the netdevs and mounts go. --kill-child ties pid 1 to the runner's child, so killing that one pid, as the
-deadline does, cleans up everything. No test needs to undo anything, and none can leave something behind.
+deadline does, cleans up everything; --pdeathsig ties that child to the runner, which may itself be killed by kill -9. No test needs to undo
+anything, and none can leave something behind but a directory under /tmp.
 """
 
 import ctypes
@@ -22,8 +23,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def command(argv):
-    """argv, to be run as pid 1 of a fresh sandbox. It calls settle() before anything else."""
-    return ["unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", *argv]
+    """argv, to be run as pid 1 of a fresh sandbox, which ends with the thread that starts it. It calls settle() before anything else."""
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", *argv]
 
 
 def _mount(source, target, fstype, flags=0):
