@@ -424,14 +424,15 @@ static void commit_same(struct kern *e, struct change *ch)
 {
 	struct port *p = ch->old;
 	struct kern_port_conf old = p->rec.conf;
-	bool orphan = p->orphan;
+	bool orphan = p->orphan, unknown = p->orphan || p->adopted;
 
 	p->rec.conf = ch->conf;
 	p->orphan = p->adopted = false;
 	port_publish(e, p, orphan ? NULL : &old);
-	if (!ch->conf.in.bps && (orphan || old.in.bps))
+	/* One that was found may have a class of which its record says nothing. */
+	if (!ch->conf.in.bps && (unknown || old.in.bps))
 		shape_in_lift(e, p);
-	if (!ch->conf.out.bps && (orphan || old.out.bps))
+	if (!ch->conf.out.bps && (unknown || old.out.bps))
 		shape_out_lift(e, p);
 	maps_record_put(e, p->idx, &p->rec);
 	veth_up(e, p);

@@ -81,7 +81,8 @@ __attribute__((format(printf, 2, 3))) static void add_why(struct kern_trunk_netd
 }
 
 /* The best of those that fit what is there. `there` NULL: nothing is. */
-static const struct trunk_backend *choose(const char *name, const struct trunk_family *there, struct kern_trunk_netdev *out)
+static int choose(const char *name, const struct trunk_family *there, const struct trunk_backend **row,
+		  struct kern_trunk_netdev *out, struct kern_error *err)
 {
 	char room[128];
 
@@ -91,7 +92,8 @@ static const struct trunk_backend *choose(const char *name, const struct trunk_f
 
 		if (!lacks && fits) {
 			add_why(out, "%s", out->why[0] ? "the best of the rest" : "the best there is");
-			return &rows[i];
+			*row = &rows[i];
+			return 0;
 		}
 		add_why(out, "%s: ", rows[i].name);
 		if (lacks)
@@ -99,28 +101,23 @@ static const struct trunk_backend *choose(const char *name, const struct trunk_f
 		else
 			add_why(out, "%s is %s, which stays; ", name, there->what);
 	}
-	return NULL;
+	return kern_fail(err, -ENOTSUP, "unsupported", "trunk", NULL, "trunk: %s", out->why);
 }
 
-static const struct trunk_backend *as_told(const char *name, enum kern_trunk_by by, const struct trunk_family *there,
-					   struct kern_trunk_netdev *out, struct kern_error *err)
+static int as_told(const char *name, const struct trunk_backend *row, const struct trunk_family *there,
+		   struct kern_trunk_netdev *out, struct kern_error *err)
 {
-	const struct trunk_backend *row = &rows[by];
 	char room[128];
 	const char *lacks = row->lacks(room, sizeof(room));
 
-	if (lacks) {
-		kern_fail(err, -ENOTSUP, "unsupported", "trunk", "--trunk auto", "trunk %s: %s", row->name, lacks);
-		return NULL;
-	}
-	if (there && there != row->family) {
-		kern_fail(err, -EEXIST, "in-use", "trunk",
-			  "--trunk auto keeps it; `sluiced --cleanup` removes it, with the addresses and routes on it",
-			  "%s is there as %s, and --trunk %s needs %s", name, there->what, row->name, row->family->what);
-		return NULL;
-	}
+	if (lacks)
+		return kern_fail(err, -ENOTSUP, "unsupported", "trunk", "--trunk auto", "trunk %s: %s", row->name, lacks);
+	if (there && there != row->family)
+		return kern_fail(err, -EEXIST, "in-use", "trunk",
+				 "--trunk auto keeps it; `sluiced --cleanup` removes it, with the addresses and routes on it",
+				 "%s is there as %s, and --trunk %s needs %s", name, there->what, row->name, row->family->what);
 	add_why(out, "as configured");
-	return row;
+	return 0;
 }
 
 /* A netdev of the trunk's name: is it ours? */
@@ -159,10 +156,10 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		      struct kern_error *err)
 {
 	const struct trunk_family *there = NULL;
-	const struct trunk_backend *row;
+	const struct trunk_backend *row = by == KERN_TRUNK_AUTO ? NULL : &rows[by];
 	struct veth_link link = {0};
 	bool made;
-	int r = 0;
+	int r;
 
 	if (err)
 		memset(err, 0, sizeof(*err));
@@ -176,11 +173,10 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		if (r < 0)
 			return r;
 	}
-	row = by == KERN_TRUNK_AUTO ? choose(name, there, out) : as_told(name, by, there, out, err);
-	if (!row)
-		return by == KERN_TRUNK_AUTO ? kern_fail(err, -ENOTSUP, "unsupported", "trunk", NULL, "trunk: %s", out->why)
-		       : there		     ? -EEXIST
-					     : -ENOTSUP;
+	r = row ? as_told(name, row, there, out, err) : choose(name, there, &row, out, err);
+	if (r < 0)
+		return r;
+	e->nl.why[0] = '\0'; /* not every failure below is an answer of the kernel's */
 	if (made)
 		r = make(e, name, row, mtu, &link);
 	if (r == 0)

@@ -92,9 +92,9 @@ static int adopt_port(struct kern *e, struct port *p, struct kern_error *err)
 	int r;
 
 	if (p->orphan) {
-		/* It may have classes, of which nothing is known: whoever programs it replaces them, or takes them away. */
-		p->shaped_out = true;
-		p->shaped_in = e->shaper.near != 0;
+		/* Whoever programs it replaces its classes, or takes them away. */
+		p->shaped_out = shape_out_is_there(e, p);
+		p->shaped_in = shape_in_is_there(e, p);
 		return 0;
 	}
 	p->adopted = true;

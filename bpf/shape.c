@@ -169,7 +169,7 @@ static int failed(struct kern_error *err, int r, const struct netlink *nl, const
 
 struct class_drops {
 	uint32_t classid;
-	bool there;
+	bool there, failed; /* failed: it could not be asked */
 	uint64_t drops, waiting;
 };
 
@@ -194,8 +194,10 @@ static struct class_drops class_drops(struct kern *e, uint32_t ifindex, uint32_t
 {
 	struct tcmsg tc = {.tcm_ifindex = (int)ifindex, .tcm_handle = classid};
 	struct class_drops cd = {.classid = classid};
+	int r = netlink_ask(&e->nl, 0, netlink_request(RTM_GETTCLASS, 0, &tc, sizeof(tc)), parse_class, &cd);
 
-	netlink_ask(&e->nl, 0, netlink_request(RTM_GETTCLASS, 0, &tc, sizeof(tc)), parse_class, &cd);
+	/* Not there are, in this order: the class or its qdisc, a qdisc that has classes, the netdev. */
+	cd.failed = r < 0 && r != -ENOENT && r != -EINVAL && r != -ENODEV;
 	return cd;
 }
 
@@ -341,12 +343,19 @@ void shape_in_del(struct kern *e, struct port *p)
 
 bool shape_out_is_there(struct kern *e, const struct port *p)
 {
-	return class_drops(e, p->ifindex, OUT_CLASS).there;
+	struct class_drops cd = class_drops(e, p->ifindex, OUT_CLASS);
+
+	return cd.there || cd.failed;
 }
 
 bool shape_in_is_there(struct kern *e, const struct port *p)
 {
-	return e->shaper.near && class_drops(e, e->shaper.near, shape_classid(p->idx)).there;
+	struct class_drops cd;
+
+	if (!e->shaper.near)
+		return false;
+	cd = class_drops(e, e->shaper.near, shape_classid(p->idx));
+	return cd.there || cd.failed;
 }
 
 uint32_t shaper_retire(struct kern *e)
@@ -377,7 +386,7 @@ static bool is_lifted(struct kern *e, const struct port *p, bool shaped, const s
 
 static bool is_over(const struct port *p, struct class_drops cd, uint8_t *empty)
 {
-	*empty = cd.waiting ? 0 : *empty + 1;
+	*empty = cd.waiting || cd.failed ? 0 : *empty + 1;
 	return *empty >= EMPTY_LOOKS || p->looks >= LOOKS_MAX;
 }
 

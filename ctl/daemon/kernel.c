@@ -217,9 +217,7 @@ union translated {
 };
 
 struct prepared {
-	struct dp *dp;
-	char trunk[DP_NAME_MAX]; /* its port in the switch; "": none */
-	bool leaves;		 /* containers go away, or leave a VLAN, that may have had addresses of others behind them */
+	bool leaves; /* containers go away, or leave a VLAN, that may have had addresses of others behind them */
 	struct kern_op *ops;
 	size_t *index; /* in the caller's list */
 	union translated *confs;
@@ -290,8 +288,6 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 		prepared_free(p);
 		return NULL;
 	}
-	p->dp = ctl->dp;
-	snprintf(p->trunk, sizeof(p->trunk), "%s", ctl->trunk ? ctl->trunk : "");
 	for (size_t i = 0; i < n; i++) {
 		p->leaves |= leaves_addresses(&ops[i]);
 		add_op(ctl, p, &ops[i], i);
@@ -409,13 +405,14 @@ static int prepare(void *self, struct engine_op *ops, size_t n, void **change, s
 
 static void commit(void *self, void *change)
 {
+	const struct ctl *ctl = self;
 	struct prepared *p = change;
 
 	if (p->txn)
 		kern_commit(p->txn);
 	/* As with a port of the switch's own that goes. What is still behind the trunk is flooded to, and learned with its next frame. */
-	if (p->leaves && p->trunk[0])
-		dp_fdb_flush(p->dp, p->trunk);
+	if (p->leaves && ctl->trunk)
+		dp_fdb_flush(ctl->dp, ctl->trunk);
 	prepared_free(p);
 }
 

@@ -14,14 +14,15 @@
  */
 
 #include <stdio.h>
+#include <string.h>
 
 #include "objects.h"
 
 #define AT(m) .offset = offsetof(struct class_conf, m), .size = sizeof(((struct class_conf *)0)->m)
 
 static const struct schema_attr attrs[] = {
-	{"pcp", SCHEMA_U64, AT(pcp), .max = 7,
-	 .doc = "802.1p code point of its frames in every VLAN tag; online starts with 4, migration with 2, image with 1"},
+	{"pcp", SCHEMA_U64, .flags = SCHEMA_IMPLIED, AT(pcp), .aux = offsetof(struct class_conf, pcp_given), .max = 7,
+	 .doc = "802.1p code point of its frames in every VLAN tag; without: online 4, migration 2, image 1, others 0"},
 	{.name = NULL},
 };
 
@@ -40,6 +41,18 @@ static int set_name(void *conf, const char *name, struct schema_error *err)
 	return 0;
 }
 
+static void settle(void *conf)
+{
+	struct class_conf *class = conf;
+
+	if (class->pcp_given)
+		return;
+	class->pcp = 0;
+	for (unsigned i = 0; i < SCHEMA_N_CLASSES; i++)
+		if (!strcmp(schema_classes[i].name, class->name))
+			class->pcp = schema_classes[i].pcp;
+}
+
 const struct schema_object schema_class = {
 	.name = "class",
 	.doc = "what traffic is worth; online, default, migration and image are always there",
@@ -47,5 +60,6 @@ const struct schema_object schema_class = {
 	.size = sizeof(struct class_conf),
 	.attrs = attrs,
 	.set_name = set_name,
+	.settle = settle,
 	.followed = true,
 };

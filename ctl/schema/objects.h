@@ -19,6 +19,7 @@ struct vlan_conf {
 struct class_conf {
 	char name[DP_NAME_MAX];
 	uint8_t pcp; /* 0-7 */
+	bool pcp_given;
 };
 
 struct port_conf {

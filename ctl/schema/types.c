@@ -72,6 +72,8 @@ static int u64_decode(const struct schema_attr *a, const json_t *v, void *conf, 
 		return schema_fail(err, "out-of-range", a->name, NULL, "%s %lld: out of range (%" PRIu64 "-%" PRIu64 ")", a->name,
 				   (long long)n, a->min, a->max);
 	store(a, conf, n);
+	if (a->flags & SCHEMA_IMPLIED)
+		*((bool *)conf + a->aux) = true;
 	return 0;
 }
 

@@ -219,6 +219,11 @@ def test_added_set_and_deleted(t):
     assert "pcp 8: out of range (0-7)" in fails("class", "set", "gold", "pcp=8")
     plan = node.ctl("-n", "class", "set", "gold", "pcp=3", json_output=False)
     assert plan == "class set gold pcp=3\n# would change 1\n", plan
+    for value, pcp in (("0", 0), ("", 4)):  # without a value it is what it began with, and 0 is a value
+        node.ctl("class", "set", "online", f"pcp={value}")
+        node.kill9()
+        node.start()
+        assert node.get("class", "online")["attrs"]["pcp"] == pcp
     node.ctl("port", "set", "d", "class=")
     node.ctl("class", "del", "gold")
     node.ctl("class", "del", "gold")
