@@ -44,10 +44,9 @@ struct tap_queue {
 	struct tap_txq tx;
 };
 
-/* Where the netdev is now, and a socket there. */
+/* A socket where the netdev is, if that is our own namespace. */
 struct tap_place {
-	int sock;	    /* -1: none yet */
-	uint64_t namespace; /* inode of the one that `sock` is in */
+	int sock; /* -1: none yet */
 };
 
 struct tap_port {

@@ -2,9 +2,9 @@
 /*
  * The netdev behind a tap's descriptor: made or found, and asked about where it is.
  *
- * It may be in another namespace than ours by now, so it is asked by a socket that is in that one, and by the name that it has there. The socket
- * is kept as long as the netdev stays where it is. The control thread visits the namespace to make it, and is back before anything else happens;
- * where it may not, the netdev is one that cannot be asked.
+ * It may be in another namespace than ours by now, so it is asked by a socket that is in that one, and by the name that it has there. The
+ * control thread visits the namespace to make it, and is back before anything else happens; where it may not, the netdev is one that cannot be
+ * asked. Such a socket is closed after its one question: a namespace lives as long as a socket in it, and a container's is not ours to keep.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,31 +102,34 @@ static bool is_own(const struct stat *ns)
 	return !stat("/proc/thread-self/ns/net", &own) && own.st_ino == ns->st_ino && own.st_dev == ns->st_dev;
 }
 
-/* A socket where the netdev is. */
+static int own_sock(struct tap_place *place)
+{
+	if (place->sock < 0)
+		place->sock = socket_here();
+	return place->sock;
+}
+
+/* A socket where the netdev is; leave() it. */
 static int place_sock(struct tap_place *place, int fd)
 {
-	int ns = ioctl(fd, TUNGETDEVNETNS);
-	struct stat st = {0};
-	int sock;
+	int ns = ioctl(fd, TUNGETDEVNETNS), sock;
+	struct stat st;
 
-	if (ns >= 0 && fstat(ns, &st)) {
-		close(ns);
-		return -errno;
-	}
-	/* A kernel that does not know the question: here, as far as we can tell. */
-	if (place->sock < 0 || place->namespace != st.st_ino) {
-		sock = ns < 0 || is_own(&st) ? socket_here() : socket_in(ns);
-		if (sock >= 0) {
-			tap_place_close(place);
-			place->sock = sock;
-			place->namespace = st.st_ino;
-		}
-	} else {
-		sock = place->sock;
-	}
-	if (ns >= 0)
-		close(ns);
+	/* A kernel that does not know the question: here, as far as we can tell. Any other failure says nothing. */
+	if (ns < 0)
+		return errno == EINVAL || errno == ENOTTY ? own_sock(place) : -errno;
+	if (fstat(ns, &st))
+		sock = -errno;
+	else
+		sock = is_own(&st) ? own_sock(place) : socket_in(ns);
+	close(ns);
 	return sock;
+}
+
+static void leave(const struct tap_place *place, int sock)
+{
+	if (sock != place->sock)
+		close(sock);
 }
 
 void tap_place_close(struct tap_place *place)
@@ -156,32 +159,36 @@ bool tap_netdev_running(struct tap_place *place, int fd)
 	if (sock < 0)
 		return sock != -ENODEV;
 	if (ioctl(sock, SIOCGIFFLAGS, &ifr))
-		return false;
+		ifr.ifr_flags = 0;
+	leave(place, sock);
 	return (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
 }
 
 int tap_netdev_up(struct tap_place *place, int fd)
 {
 	struct ifreq ifr;
-	int sock = locate(place, fd, &ifr);
+	int sock = locate(place, fd, &ifr), r;
 
 	if (sock < 0)
 		return sock;
-	if (ioctl(sock, SIOCGIFFLAGS, &ifr))
-		return -errno;
+	r = ioctl(sock, SIOCGIFFLAGS, &ifr);
 	ifr.ifr_flags |= IFF_UP;
-	return ioctl(sock, SIOCSIFFLAGS, &ifr) ? -errno : 0;
+	r = r || ioctl(sock, SIOCSIFFLAGS, &ifr) ? -errno : 0;
+	leave(place, sock);
+	return r;
 }
 
 static int set_number(struct tap_place *place, int fd, unsigned long request, int number)
 {
 	struct ifreq ifr;
-	int sock = locate(place, fd, &ifr);
+	int sock = locate(place, fd, &ifr), r;
 
 	if (sock < 0)
 		return sock;
 	ifr.ifr_ifru.ifru_ivalue = number;
-	return ioctl(sock, request, &ifr) ? -errno : 0;
+	r = ioctl(sock, request, &ifr) ? -errno : 0;
+	leave(place, sock);
+	return r;
 }
 
 int tap_netdev_set_mtu(struct tap_place *place, int fd, uint16_t mtu)
@@ -196,12 +203,14 @@ int tap_netdev_set_ring(struct tap_place *place, int fd, uint32_t slots)
 
 uint64_t tap_netdev_missed(struct tap_place *place, int fd)
 {
-	struct rtnl_link_stats64 stats;
+	struct rtnl_link_stats64 stats = {0};
 	struct ifreq ifr;
 	int sock = locate(place, fd, &ifr);
 
-	if (sock < 0 || ioctl(sock, SIOCGIFINDEX, &ifr))
+	if (sock < 0)
 		return 0;
-	netdev_stats(sock, ifr.ifr_ifindex, &stats);
+	if (!ioctl(sock, SIOCGIFINDEX, &ifr))
+		netdev_stats(sock, ifr.ifr_ifindex, &stats);
+	leave(place, sock);
 	return stats.tx_dropped;
 }

@@ -70,6 +70,9 @@ def test_a_tap_that_went_with_its_namespace(t):
     ip_batch("link set dev tap-host netns host")
     ip_batch("link set dev tap-host up", netns="host")
     node.wait_link("tap")
+    # To be set there it is visited; the visitor must not keep the namespace alive.
+    node.set_port("tap", mtu=1400)
+    assert "mtu 1400" in run("ip", "link", "show", "tap-host", netns="host").stdout
     run("ip", "netns", "del", "host")
     wait_for(lambda: node.get("port", "tap")["state"]["link"] == "down", "the tap is known to be gone", seconds=GONE_S)
     start, used = time.monotonic(), _cpu_s(node)
