@@ -23,7 +23,9 @@
 struct vhost_net {
 	char ifname[IFNAMSIZ];
 	unsigned ifindex;
-	struct rtnl_link_stats64 before; /* the netdev's counters when the port was opened */
+	bool has_before;
+	struct rtnl_link_stats64 before,
+		last; /* the netdev's counters when first asked, with the port's opening; when last asked */
 	struct vhost_net_queue q[KIND_MAX_QUEUES];
 };
 
@@ -41,15 +43,20 @@ static int netdev_ioctl(const char *name, unsigned long what, struct ifreq *ifr)
 	return r;
 }
 
-/* The netdev's counters; zeros if it is gone. */
-static void read_stats(const struct vhost_net *v, struct rtnl_link_stats64 *out)
+/* Ask the netdev for its counters. Where it cannot be asked, or is gone, what it said last stands: no counter goes back. */
+static void read_stats(struct vhost_net *v)
 {
 	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct rtnl_link_stats64 now;
 
-	memset(out, 0, sizeof(*out));
 	if (sock < 0)
 		return;
-	netdev_stats(sock, v->ifindex, out);
+	if (netdev_stats(sock, v->ifindex, &now) == 0) {
+		v->last = now;
+		if (!v->has_before)
+			v->before = now;
+		v->has_before = true;
+	}
 	close(sock);
 }
 
@@ -64,14 +71,12 @@ static bool vhost_net_link_up(struct kind_port *kp)
 
 static void vhost_net_lost(struct kind_port *kp, struct kind_lost *out)
 {
-	const struct vhost_net *v = ((struct ethdev *)kp->priv)->row;
-	struct rtnl_link_stats64 now;
+	struct vhost_net *v = ((struct ethdev *)kp->priv)->row;
 
-	read_stats(v, &now);
-	if (now.tx_dropped > v->before.tx_dropped)
-		out->rx_missed = now.tx_dropped - v->before.tx_dropped;
-	if (now.rx_frame_errors > v->before.rx_frame_errors)
-		out->tx_error = now.rx_frame_errors - v->before.rx_frame_errors;
+	ethdev_lost(kp, out);
+	read_stats(v);
+	out->rx_missed += v->last.tx_dropped - v->before.tx_dropped;
+	out->tx_error += v->last.rx_frame_errors - v->before.rx_frame_errors;
 	for (unsigned i = 0; i < KIND_MAX_QUEUES; i++) {
 		out->malformed += CMM_LOAD_SHARED(v->q[i].malformed);
 		out->tx_error += CMM_LOAD_SHARED(v->q[i].tx_error);
@@ -109,7 +114,7 @@ static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, cons
 	}
 	snprintf(v->ifname, sizeof(v->ifname), "%s", conf->ifname);
 	v->ifindex = if_nametoindex(conf->ifname);
-	read_stats(v, &v->before);
+	read_stats(v);
 	e->row = v;
 	e->requests = e->early_cleanup = true;
 	snprintf(devargs, sizeof(devargs), "net_virtio_user%u,path=/dev/vhost-net,iface=%s,mac=%s,queues=%u,queue_size=%u",

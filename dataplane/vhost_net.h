@@ -34,7 +34,7 @@
  *
  * Losses. rx_missed: the netdev's queue (txqueuelen, 1,000 frames unless changed) was full; the netdev's tx_dropped since the port was opened.
  * tx_error: the kernel found a vnet header wrong (the netdev's rx_frame_errors), or there was no buffer for a copy. malformed: a request
- * that contradicts its frame. What the kernel itself drops after it took a frame, it counts on the netdev.
+ * that contradicts its frame. rx_error, rx_no_buffer: the driver's own. What the kernel itself drops after it took a frame, it counts on the netdev.
  *
  * Full. The driver holds the buffers of up to 32 sent frames until it sends more, and `ring` (1,024) empty ones for each queue. It is one of the
  * 32 ethdevs (ethdev.h).

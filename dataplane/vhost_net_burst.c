@@ -67,7 +67,8 @@ static bool settle(struct vhost_net_queue *q, struct rte_mbuf **frame)
 		return true;
 	if (vnet_from_mbuf(*frame, &vh, &edit, &value) < 0)
 		return false;
-	if (!is_own(*frame, edit)) {
+	/* Two bytes, of which the second may lie in the next segment. */
+	if (!is_own(*frame, edit) || !is_own(*frame, edit + 1)) {
 		copy = rte_pktmbuf_copy(*frame, q->pool, 0, UINT32_MAX);
 		if (!copy)
 			return false;
