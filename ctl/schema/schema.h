@@ -63,7 +63,8 @@ enum {
 	SCHEMA_REQUIRED = 1 << 0, /* must be given when the object is added */
 	SCHEMA_FIXED = 1 << 1,	  /* cannot be changed once the object exists */
 	SCHEMA_SECRET = 1 << 2,	  /* never shown on stat.sock */
-	SCHEMA_IMPLIED = 1 << 3,  /* U64, ENUM: without a value it follows from the name or others (`settle`); bool at `aux`: was given */
+	SCHEMA_IMPLIED =
+		1 << 3, /* U64, ENUM: without a value it follows from the name or others (`settle`); bool at `aux`: was given */
 };
 
 struct schema_attr {
