@@ -14,6 +14,8 @@
 #define GUARD  0xc3
 #define BIG    8192
 
+#define BYTES_RING 64 /* less than a header and a frame of 60 bytes */
+
 struct rx {
 	struct hostile *h;
 	struct front_ring *r;
@@ -21,10 +23,10 @@ struct rx {
 	uint64_t gpa, region_end;
 };
 
-static int rx_open(struct hostile *h, struct rx *x)
+static int rx_open_of(struct hostile *h, struct rx *x, uint32_t ring)
 {
 	struct front_region *m;
-	int rc = honest_negotiated(h, &(struct front_conf){.ring = HOSTILE_RING});
+	int rc = honest_negotiated(h, &(struct front_conf){.ring = ring});
 
 	if (rc)
 		return rc;
@@ -44,12 +46,17 @@ static int rx_open(struct hostile *h, struct rx *x)
 	return rc;
 }
 
+static int rx_open(struct hostile *h, struct rx *x)
+{
+	return rx_open_of(h, x, HOSTILE_RING);
+}
+
 /* Offer every slot, whose descriptors the caller has written. */
 static void offer(struct rx *x)
 {
 	uint16_t old = x->r->next;
 
-	for (uint16_t i = 0; i < HOSTILE_RING; i++)
+	for (uint16_t i = 0; i < x->r->size; i++)
 		front_offer(x->r, i);
 	front_publish(x->r, old);
 	front_kick(x->r);
@@ -137,18 +144,21 @@ static int header_read_only(struct hostile *h)
 	return 0;
 }
 
-/* Buffers of one byte, 256 of them: a frame is longer than all together. */
+/*
+ * Buffers of one byte, and fewer of them than the shortest frame needs: if one could be had, the rest of the ring would be too little for
+ * the next for good, and that is tx-full.
+ */
 static int buffers_of_a_byte(struct hostile *h)
 {
 	struct rx x;
-	int rc = rx_open(h, &x);
+	int rc = rx_open_of(h, &x, BYTES_RING);
 
-	for (uint16_t i = 0; i < HOSTILE_RING && !rc; i++)
+	for (uint16_t i = 0; i < BYTES_RING && !rc; i++)
 		front_desc(x.r, i, x.gpa + i, 1, VRING_DESC_F_WRITE, 0);
 	if (rc)
 		return rc;
 	offer_all(&x);
-	return guard_whole(&x, HOSTILE_RING);
+	return guard_whole(&x, BYTES_RING);
 }
 
 static int heads_outside(struct hostile *h)
