@@ -14,7 +14,7 @@
 #include "state.h"
 #include "uses.h"
 
-static int load_conf(const struct schema_object *type, const struct state_row *row, void *conf)
+static int load_conf(const struct schema_object *type, const struct state_row *row, unsigned version, void *conf)
 {
 	struct schema_error bad = {0};
 	json_t *attrs;
@@ -29,6 +29,8 @@ static int load_conf(const struct schema_object *type, const struct state_row *r
 	ret = json_is_object(attrs) ? schema_set_name(type, conf, row->name, &bad) : -EINVAL;
 	if (ret == 0)
 		ret = schema_decode(type, attrs, NULL, conf, &bad);
+	if (ret == 0 && version < 2 && type->unsay)
+		type->unsay(conf);
 	json_decref(attrs);
 	if (ret < 0 && bad.name && !strcmp(bad.name, "unknown-attribute"))
 		return -ENOTSUP;
@@ -36,7 +38,7 @@ static int load_conf(const struct schema_object *type, const struct state_row *r
 }
 
 /* An object of its own memory, linked nowhere. */
-static int load_object(const struct schema_object *type, const struct state_row *row, struct object **object)
+static int load_object(const struct schema_object *type, const struct state_row *row, unsigned version, struct object **object)
 {
 	void *conf = malloc(type->size);
 	int ret;
@@ -44,7 +46,7 @@ static int load_object(const struct schema_object *type, const struct state_row 
 	if (!conf)
 		return -ENOMEM;
 	schema_defaults(type, conf);
-	ret = load_conf(type, row, conf);
+	ret = load_conf(type, row, version, conf);
 	*object = ret == 0 ? object_new(type, row->name, row->owner, conf) : NULL;
 	if (!*object) {
 		free(conf);
@@ -74,7 +76,8 @@ static bool owner_valid(const struct schema_object *type, const struct state_row
 static int load_row(void *arg, const struct state_row *row)
 {
 	const struct schema_object *type = schema_object_find(row->object);
-	struct store *s = &((struct ctl *)arg)->store;
+	struct ctl *ctl = arg;
+	struct store *s = &ctl->store;
 	struct object *o;
 	int ret;
 
@@ -82,7 +85,7 @@ static int load_row(void *arg, const struct state_row *row)
 		return -ENOTSUP;
 	if (type->read_only || !owner_valid(type, row) || table_find(&s->objects, type, row->name))
 		return -EBADMSG;
-	ret = load_object(type, row, &o);
+	ret = load_object(type, row, state_version(ctl->state), &o);
 	if (ret < 0)
 		return ret;
 	if (!claims_free_to_take(s, o)) {

@@ -12,7 +12,6 @@
 #include "state_file.h"
 
 #define APPLICATION_ID 0x534c5543 /* "SLUC" */
-#define USER_VERSION   1
 #define ROW_BYTES_MAX  (1 << 20)
 /* A checkpoint copies so many pages of 4 KiB into the file, in the commit that finds as many in the WAL: some milliseconds. */
 #define CHECKPOINT_PAGES "256"
@@ -23,6 +22,9 @@
 #define SCHEMA_META                                                                                                 \
 	"CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one=1),generation INTEGER NOT NULL,rows INTEGER NOT NULL," \
 	"sum INTEGER NOT NULL)STRICT"
+
+#define SET_VERSION "PRAGMA user_version=2"
+_Static_assert(STATE_VERSION == 2, "as in the statement");
 
 /* What an opened file turns out to be. */
 enum finding { FINE, EMPTY, DAMAGED, FUTURE, FOREIGN, UNREADABLE };
@@ -48,6 +50,7 @@ struct state {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[SQL_N];
 	struct meta meta, next; /* on disk; as the transaction would leave it */
+	unsigned version, next_version;
 	bool was_aside;
 	char path[STATE_PATH_MAX], aside[STATE_PATH_MAX + 64], why[256];
 };
@@ -220,13 +223,14 @@ static int find_out(struct state *s, enum finding *finding)
 		*finding = EMPTY;
 	else if (application != APPLICATION_ID)
 		*finding = FOREIGN;
-	else if (version > USER_VERSION)
+	else if (version > STATE_VERSION)
 		*finding = FUTURE;
 	/* Read-only by its header: it could be opened for writing. */
-	else if (version != USER_VERSION || !ours || sqlite3_db_readonly(s->db, "main"))
+	else if (version < 1 || !ours || sqlite3_db_readonly(s->db, "main"))
 		*finding = DAMAGED;
 	else
 		*finding = FINE;
+	s->version = (unsigned)version;
 	/* Another program's database that is not whole is called damaged: who knows whose it was. */
 	return *finding == FUTURE ? 0 : check_structure(s);
 }
@@ -249,9 +253,10 @@ static int make_tables(struct state *s)
 {
 	int ret = exec(s,
 		       "PRAGMA journal_mode=WAL;BEGIN IMMEDIATE;" SCHEMA_OBJECT ";" SCHEMA_META ";INSERT INTO meta VALUES(1,0,0,0);"
-		       "PRAGMA application_id=1397511491;PRAGMA user_version=1;COMMIT");
+		       "PRAGMA application_id=1397511491;" SET_VERSION ";COMMIT");
 
-	_Static_assert(APPLICATION_ID == 1397511491 && USER_VERSION == 1, "as in the statement");
+	_Static_assert(APPLICATION_ID == 1397511491, "as in the statement");
+	s->version = STATE_VERSION;
 	if (ret < 0 && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	return ret < 0 ? ret : adopt(s);
@@ -456,6 +461,11 @@ uint64_t state_generation(const struct state *s)
 	return s->meta.generation;
 }
 
+unsigned state_version(const struct state *s)
+{
+	return s->version;
+}
+
 /* --- writing -------------------------------------------------------------------------------------------------------------------- */
 
 /* Run a statement whose parameters are bound, to its first row or its end; *row says which. */
@@ -507,6 +517,7 @@ static int bind_key(struct state *s, int which, const struct state_row *row)
 int state_begin(struct state *s)
 {
 	s->next = s->meta;
+	s->next_version = s->version;
 	return run(s, SQL_BEGIN);
 }
 
@@ -561,6 +572,12 @@ int state_del(struct state *s, const struct state_row *row)
 	return ret;
 }
 
+int state_upgrade(struct state *s)
+{
+	s->next_version = STATE_VERSION;
+	return exec(s, SET_VERSION);
+}
+
 int state_commit(struct state *s, uint64_t generation)
 {
 	int ret;
@@ -576,8 +593,10 @@ int state_commit(struct state *s, uint64_t generation)
 	reset(s, SQL_META);
 	if (ret == 0)
 		ret = run(s, SQL_COMMIT);
-	if (ret == 0)
+	if (ret == 0) {
 		s->meta = s->next;
+		s->version = s->next_version;
+	}
 	return ret;
 }
 

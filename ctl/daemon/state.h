@@ -5,13 +5,17 @@
 /*
  * The state file: the desired state on disk, in SQLite.
  *
- *      state.db   application_id "SLUC", user_version 1
- *        object   (object, name) -> owner, generation, attrs (JSON as `get` shows them, secrets too), sum
+ *      state.db   application_id "SLUC", user_version 2
+ *        object   (object, name) -> owner, generation, attrs (JSON: what was given, secrets too), sum
  *        meta     generation, rows, sum                       one row
  *
  * Written in WAL mode with synchronous=FULL: when state_commit() returns 0, the transaction survives kill -9 and power loss; before that
  * it was never there. A transaction writes the rows that changed and `meta`, so its cost is its own size's. The file and its WAL are
  * mode 0600: secrets are in there.
+ *
+ * Versions. In version 1 attrs held also what follows from others, as if it had been given; who loads such a file takes that out again
+ * (schema.h, `unsay`). It is of version 2 from the first commit on that state_upgrade() is part of: a daemon that was installed, changed nothing and is
+ * replaced by the old one leaves that one its file.
  *
  * One daemon. The file is opened with SQLite's exclusive lock, which dies with the process; there is no shared-memory file that could
  * fault when its disk is full. A second daemon on the same file is refused.
@@ -34,6 +38,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define STATE_VERSION 2
 
 struct state;
 
@@ -65,11 +71,15 @@ int state_set_aside(struct state *state, bool future);
 int state_adopt(struct state *state);
 /* What state_load() or the last commit left: 0 in a new file. */
 uint64_t state_generation(const struct state *state);
+/* Which version the file is of: STATE_VERSION, or an earlier one. */
+unsigned state_version(const struct state *state);
 
 int state_begin(struct state *state);
 int state_put(struct state *state, const struct state_row *row);
 /* object and name; a row that is not there is no error. */
 int state_del(struct state *state, const struct state_row *row);
+/* Inside a transaction that puts every row anew: with it the file becomes one of STATE_VERSION. */
+int state_upgrade(struct state *state);
 int state_commit(struct state *state, uint64_t generation);
 /* Undo what was done since state_begin(). Any time. */
 void state_rollback(struct state *state);

@@ -243,24 +243,36 @@ static int fail_engine(struct txn *t, int ret, const struct engine_error *bad, s
 
 /* --- to disk ---------------------------------------------------------------------------------------------------------------- */
 
-static int write_change(struct state *state, const struct change *c, uint64_t generation)
+static int write_object(struct state *state, const struct object *o, uint64_t generation)
 {
-	struct state_row row = {.object = c->type->name, .name = c->name};
-	json_t *attrs;
-	char *text;
-	int ret;
+	json_t *attrs = schema_encode_given(o->type, o->conf);
+	char *text = json_text(attrs, JSON_COMPACT);
+	struct state_row row = {o->type->name, o->name, o->owner, generation, text};
+	int ret = text ? state_put(state, &row) : -ENOMEM;
 
-	if (!c->after)
-		return state_del(state, &row);
-	attrs = schema_encode(c->type, c->after->conf, false, true);
-	text = json_text(attrs, JSON_COMPACT);
 	json_decref(attrs);
-	row.owner = c->after->owner;
-	row.generation = generation;
-	row.attrs = text;
-	ret = text ? state_put(state, &row) : -ENOMEM;
 	free(text);
 	return ret;
+}
+
+static int write_change(struct state *state, const struct change *c, uint64_t generation)
+{
+	if (c->after)
+		return write_object(state, c->after, generation);
+	return state_del(state, &(struct state_row){.object = c->type->name, .name = c->name});
+}
+
+/* The file is of an earlier version, and so is what it says of objects that this transaction does not touch. */
+static int write_anew(struct txn *t)
+{
+	const struct table *objects = &t->ctl->store.objects;
+	int ret = 0;
+
+	for (size_t i = 0; i < objects->n_buckets; i++)
+		for (const struct object *o = objects->buckets[i]; o && ret == 0; o = o->next)
+			/* What nobody has changed yet is in no file. */
+			ret = o->generation ? write_object(t->ctl->state, o, o->generation) : 0;
+	return ret < 0 ? ret : state_upgrade(t->ctl->state);
 }
 
 static int write_all(struct txn *t, uint64_t generation, struct txn_error *err)
@@ -271,6 +283,8 @@ static int write_all(struct txn *t, uint64_t generation, struct txn_error *err)
 	if (!state)
 		return 0;
 	ret = state_begin(state);
+	if (ret == 0 && state_version(state) < STATE_VERSION)
+		ret = write_anew(t);
 	for (size_t i = 0; ret == 0 && i < t->n; i++)
 		ret = write_change(state, t->list[i], generation);
 	if (ret == 0)

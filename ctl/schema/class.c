@@ -53,6 +53,17 @@ static void settle(void *conf)
 			class->pcp = schema_classes[i].pcp;
 }
 
+static void unsay(void *conf)
+{
+	struct class_conf *class = conf;
+	uint8_t kept = class->pcp;
+
+	class->pcp_given = false;
+	settle(conf);
+	class->pcp_given = class->pcp != kept;
+	class->pcp = kept;
+}
+
 const struct schema_object schema_class = {
 	.name = "class",
 	.doc = "what traffic is worth; online, default, migration and image are always there",
@@ -61,5 +72,6 @@ const struct schema_object schema_class = {
 	.attrs = attrs,
 	.set_name = set_name,
 	.settle = settle,
+	.unsay = unsay,
 	.followed = true,
 };

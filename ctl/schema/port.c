@@ -113,6 +113,24 @@ static void settle(void *conf)
 	port->dp.pcp = port->host_pcp = 0;
 }
 
+/*
+ * Builds that knew no classes implied native-untagged for a trunk with a VLAN. It reaches the host alike, but the switch forgot the code points
+ * of his frames; nobody who had it was asked.
+ */
+static void unsay(void *conf)
+{
+	struct port_conf *port = conf;
+	enum dp_vlan_mode kept = port->dp.vlan_mode;
+	bool once = !strcmp(port->dp.kind, "trunk") && port->dp.vlan && kept == DP_VLAN_NATIVE_UNTAGGED;
+
+	port->vlan_mode_given = false;
+	settle(conf);
+	if (port->dp.vlan_mode == kept || once)
+		return;
+	port->dp.vlan_mode = kept;
+	port->vlan_mode_given = true;
+}
+
 static void derive(void *conf, const struct schema_object *type, const void *needed)
 {
 	const struct class_conf *class = needed;
@@ -213,6 +231,7 @@ const struct schema_object schema_port = {
 	.attrs = attrs,
 	.set_name = set_name,
 	.settle = settle,
+	.unsay = unsay,
 	.uses = uses,
 	.derive = derive,
 };

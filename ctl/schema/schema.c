@@ -211,30 +211,47 @@ int schema_decode(const struct schema_object *o, const json_t *attrs, const void
 	return 0;
 }
 
-/* 1 if the attribute is to be written, and then *value is it; 0 if not; -ENOMEM. */
-static int encode_attr(const struct schema_attr *a, const void *conf, const void *defaults, bool all, json_t **value)
+/* What of a configuration is written. */
+struct selection {
+	bool all, secrets; /* as schema_encode() has them */
+	bool implied;	   /* what follows from others, too */
+};
+
+static bool is_selected(const struct schema_attr *a, const void *conf, const void *defaults, const struct selection *sel)
 {
-	if (!all && !(a->flags & SCHEMA_IMPLIED) && attr_equal(a, conf, defaults))
-		return 0;
-	*value = schema_types[a->type]->encode(a, conf);
-	return *value ? 1 : -ENOMEM;
+	if ((a->flags & SCHEMA_SECRET) && !sel->secrets)
+		return false;
+	if (a->flags & SCHEMA_IMPLIED)
+		return sel->implied || ((const bool *)conf)[a->aux];
+	return sel->all || !attr_equal(a, conf, defaults);
 }
 
-json_t *schema_encode(const struct schema_object *o, const void *conf, bool all, bool secrets)
+static json_t *encode(const struct schema_object *o, const void *conf, const struct selection *sel)
 {
 	uint64_t defaults[SCHEMA_CONF_MAX / sizeof(uint64_t)];
 	json_t *attrs = json_object(), *value;
 
 	schema_defaults(o, defaults);
 	for (const struct schema_attr *a = o->attrs; attrs && a->name; a++) {
-		int ret = (a->flags & SCHEMA_SECRET) && !secrets ? 0 : encode_attr(a, conf, defaults, all, &value);
-
-		if (ret < 0 || (ret > 0 && json_object_set_new(attrs, a->name, value) < 0)) {
+		if (!is_selected(a, conf, defaults, sel))
+			continue;
+		value = schema_types[a->type]->encode(a, conf);
+		if (!value || json_object_set_new(attrs, a->name, value) < 0) {
 			json_decref(attrs);
 			return NULL;
 		}
 	}
 	return attrs;
+}
+
+json_t *schema_encode(const struct schema_object *o, const void *conf, bool all, bool secrets)
+{
+	return encode(o, conf, &(struct selection){.all = all, .secrets = secrets, .implied = true});
+}
+
+json_t *schema_encode_given(const struct schema_object *o, const void *conf)
+{
+	return encode(o, conf, &(struct selection){.secrets = true});
 }
 
 /* --- parameters ------------------------------------------------------------------------------------------------------------ */

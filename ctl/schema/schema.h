@@ -63,8 +63,8 @@ enum {
 	SCHEMA_REQUIRED = 1 << 0, /* must be given when the object is added */
 	SCHEMA_FIXED = 1 << 1,	  /* cannot be changed once the object exists */
 	SCHEMA_SECRET = 1 << 2,	  /* never shown on stat.sock */
-	SCHEMA_IMPLIED =
-		1 << 3, /* U64, ENUM: without a value it follows from the name or others (`settle`); bool at `aux`: was given */
+	/* U64, ENUM: without a value it follows from the name or others (`settle`); bool at `aux`: was given. Shown either way, kept if given. */
+	SCHEMA_IMPLIED = 1 << 3,
 };
 
 struct schema_attr {
@@ -109,6 +109,11 @@ struct schema_object {
 	int (*set_name)(void *conf, const char *name, struct schema_error *err);
 	/* Fill what follows from other attributes when it was not given; after each decoding. NULL: nothing does. */
 	void (*settle)(void *conf);
+	/*
+	 * A configuration was kept with all that is SCHEMA_IMPLIED in it as if given: what it would have had anyway was not given. For those who
+	 * read what builds before version 2 of the state file wrote. NULL: nothing is implied.
+	 */
+	void (*unsay)(void *conf);
 	/* Tell each use of a valid configuration. NULL: it needs and takes nothing but its name. */
 	void (*uses)(const void *conf, void (*tell)(void *arg, const struct schema_use *use), void *arg);
 	/*
@@ -180,8 +185,10 @@ int schema_decode(const struct schema_object *o, const json_t *attrs, const void
  * Store one attribute only, without what schema_decode() checks about the whole.
  */
 int schema_decode_attr(const struct schema_attr *a, const json_t *value, void *conf, struct schema_error *err);
-/* New reference, or NULL when out of memory. `all`: also what is at its default. `secrets`: also those. */
+/* For those who ask. New reference, or NULL when out of memory. `all`: also what is at its default. `secrets`: also those. */
 json_t *schema_encode(const struct schema_object *o, const void *conf, bool all, bool secrets);
+/* For keeping: what was given, secrets too, and nothing that follows from it, so that it may follow otherwise one day. Likewise. */
+json_t *schema_encode_given(const struct schema_object *o, const void *conf);
 /* Whether both mean the same, however it was said. */
 bool schema_equal(const struct schema_object *o, const void *a, const void *b);
 /* Whether an attribute that is fixed differs. */

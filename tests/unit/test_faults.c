@@ -37,7 +37,7 @@ static const struct scenario {
 	 "\"port\","
 	 "\"name\":\"base\",\"attrs\":{\"kind\":\"memif\",\"vlan\":7,\"path\":\"/base\",\"static_macs\":[\"7/"
 	 "02:00:00:00:00:07\"],\"class\":\"online\"}}]}}"},
-	{"class", OPS(SET("class", "online", "\"pcp\":5")), OPS(SET("class", "online", "\"pcp\":4"))},
+	{"class", OPS(SET("class", "online", "\"pcp\":5")), OPS(SET("class", "online", "\"pcp\":null"))},
 	{"class of a port",
 	 OPS("{\"op\":\"add\",\"object\":\"class\",\"name\":\"gold\",\"attrs\":{\"pcp\":6}}," SET("port", "base",
 												  "\"class\":\"gold\"")),
@@ -62,10 +62,10 @@ static char *snapshot(struct ctl *c)
 	char *text;
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:o, s:b}", "object", list[i]->type->name, "name",
-						     list[i]->name, "owner", list[i]->owner, "attrs",
-						     schema_encode(list[i]->type, list[i]->conf, false, true), "pending",
-						     list[i]->pending_link != NULL));
+		json_array_append_new(all,
+				      json_pack("{s:s, s:s, s:s, s:o, s:b}", "object", list[i]->type->name, "name", list[i]->name,
+						"owner", list[i]->owner, "attrs", schema_encode_given(list[i]->type, list[i]->conf),
+						"pending", list[i]->pending_link != NULL));
 	free(list);
 	text = json_dumps(all, JSON_SORT_KEYS);
 	json_decref(all);
@@ -345,6 +345,54 @@ static void start_on_a_failing_disk_loses_nothing(void **state)
 	sweep_start(FAULT_IO);
 }
 
+/* A file of version 1 becomes one of ours with the first change, or stays what it was. */
+static void sweep_upgrade(enum fault_kind kind)
+{
+	char *before = snapshot(&ctl);
+	unsigned failures = 0;
+	bool hit = true;
+
+	for (unsigned long nth = 1; hit; nth++) {
+		enum outcome outcome;
+		char *now, *disk;
+		sqlite3 *db;
+
+		ctl_fini(&ctl);
+		assert_int_equal(sqlite3_open(rig_path, &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE;PRAGMA user_version=1", NULL, NULL, NULL),
+				 SQLITE_OK);
+		sqlite3_close(db);
+		start();
+		assert_int_equal(state_version(ctl.state), 1);
+		outcome = try_apply(OPS(ADD_VLAN("9")), kind, nth, kind == FAULT_FULL, &hit);
+		assert_true(state_version(ctl.state) == 2 || outcome != SUCCEEDED);
+		now = snapshot(&ctl);
+		disk = disk_snapshot();
+		assert_agreement();
+		if (outcome == SUCCEEDED || kind == FAULT_MEMORY)
+			assert_string_equal(disk, now);
+		failures += outcome != SUCCEEDED;
+		if (outcome == REFUSED)
+			assert_string_equal(now, before);
+		free(disk);
+		free(now);
+		json_decref(result_as(&session, "apply", OPS(DEL("vlan", "9"))));
+		now = snapshot(&ctl);
+		assert_string_equal(now, before);
+		free(now);
+	}
+	print_message("     %u failures\n", failures);
+	assert_true(failures > 2);
+	free(before);
+}
+
+static void upgrade_short_of_memory_or_disk_loses_nothing(void **state)
+{
+	sweep_upgrade(FAULT_MEMORY);
+	sweep_upgrade(FAULT_IO);
+	sweep_upgrade(FAULT_FULL);
+}
+
 static void device_that_fails_in_the_middle_leaves_nothing_on_disk(void **state)
 {
 	char *before = disk_snapshot(), *after;
@@ -372,6 +420,7 @@ int main(void)
 		TEST(disk_is_full_from_the_nth_write_on),
 		TEST(start_short_of_memory_loses_nothing),
 		TEST(start_on_a_failing_disk_loses_nothing),
+		TEST(upgrade_short_of_memory_or_disk_loses_nothing),
 		TEST(device_that_fails_in_the_middle_leaves_nothing_on_disk),
 	};
 

@@ -356,6 +356,27 @@ static void encoding_leaves_defaults_out_and_decodes_to_the_same(void **state)
 	json_decref(attrs);
 }
 
+static void what_follows_is_shown_and_not_kept(void **state)
+{
+	struct schema_error err;
+	struct port_conf conf;
+	json_t *attrs;
+
+	assert_int_equal(decode("{\"vlan\":100,\"secret\":\"hush\"}", &conf, &err), 0);
+	attrs = schema_encode(&schema_port, &conf, false, false);
+	assert_string_equal(json_string_value(json_object_get(attrs, "vlan_mode")), "access");
+	json_decref(attrs);
+	attrs = schema_encode_given(&schema_port, &conf);
+	assert_int_equal(json_object_size(attrs), 3); /* with kind */
+	assert_null(json_object_get(attrs, "vlan_mode"));
+	assert_non_null(json_object_get(attrs, "secret"));
+	json_decref(attrs);
+	assert_int_equal(change(&conf, "{\"vlan_mode\":\"access\"}", &err), 0);
+	attrs = schema_encode_given(&schema_port, &conf);
+	assert_string_equal(json_string_value(json_object_get(attrs, "vlan_mode")), "access");
+	json_decref(attrs);
+}
+
 static void secrets_are_left_out_for_those_who_may_not_see_them(void **state)
 {
 	struct schema_error err;
@@ -631,6 +652,7 @@ int main(void)
 		cmocka_unit_test(the_vlan_mode_follows_from_the_vlan_until_it_is_given),
 		cmocka_unit_test(lists_in_another_order_and_modes_said_aloud_are_equal),
 		cmocka_unit_test(encoding_leaves_defaults_out_and_decodes_to_the_same),
+		cmocka_unit_test(what_follows_is_shown_and_not_kept),
 		cmocka_unit_test(secrets_are_left_out_for_those_who_may_not_see_them),
 		cmocka_unit_test(names_are_1_to_63_plain_characters),
 		cmocka_unit_test(a_vlan_is_called_by_its_id),

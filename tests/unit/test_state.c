@@ -352,7 +352,7 @@ static void other_tables_are_not_ours(void **state)
 static void later_version_is_kept_for_its_daemon(void **state)
 {
 	make_file();
-	run_sql("PRAGMA user_version=2");
+	run_sql("PRAGMA user_version=3");
 	assert_put_aside("future");
 }
 
