@@ -48,6 +48,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <netinet/in.h>
 
@@ -223,6 +224,12 @@ struct kern_trunk_netdev {
 	char far[16];	     /* netdev that the switch opens */
 	char why[192];	     /* why this backend, for people: asked for, or what the better ones lack */
 };
+
+/* What the far end of the trunk netdev NAME is called if that is a pair. NAME has up to 12 characters. */
+static inline void kern_trunk_far(const char *name, char far[16])
+{
+	snprintf(far, 16, "%.12s-dp", name);
+}
 
 /*
  * Make the trunk netdev NAME for a backend, or find it as it is: addresses and routes on NAME are an operator's, and stay. It stays until

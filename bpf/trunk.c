@@ -61,17 +61,12 @@ static int create(struct kern *e, const char *name, const char *peer_name, uint1
 			 &(struct veth_end){.ifname = peer_name, .mtu = mtu});
 }
 
-static void far_name(const char *name, char *far)
-{
-	snprintf(far, 16, "%.12s-dp", name);
-}
-
 static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu)
 {
 	char far[16];
 	int r;
 
-	far_name(name, far);
+	kern_trunk_far(name, far);
 	r = create(e, name, far, mtu);
 	if (r == 0)
 		tc_silence(far);
@@ -83,7 +78,7 @@ static bool is_half_made(const struct veth_link *link)
 {
 	char far[16];
 
-	far_name(link->ifname, far);
+	kern_trunk_far(link->ifname, far);
 	return link->peer && link->peer_nsid < 0 && link->peer == if_nametoindex(far);
 }
 
@@ -97,7 +92,7 @@ static int settle(struct kern *e, const struct veth_link *link, bool offload, ch
 	    (r = veth_set_up(&e->nl, link->peer, true)) < 0)
 		return r;
 	if (!if_indextoname(link->peer, far))
-		far_name(link->ifname, far);
+		kern_trunk_far(link->ifname, far);
 	return 0;
 }
 

@@ -59,11 +59,19 @@ static int load_object(const struct schema_object *type, const struct state_row 
 	return ret;
 }
 
+/* What the node takes for itself may have been a port's before this build, or this trunk-name: that port stays until somebody deletes it. */
 static bool claims_free_to_take(const struct store *s, const struct object *o)
 {
-	for (const struct claim *k = o->claims; k; k = k->more)
-		if (claims_find(&s->claims, k))
+	for (const struct claim *k = o->claims; k; k = k->more) {
+		const struct claim *held = claims_find(&s->claims, k);
+
+		if (!held)
+			continue;
+		if (o->owner[0] && held->holder->owner[0])
 			return false;
+		log_printf(LOG_WARNING, "%s is both %s %s's and %s %s's; delete the one that is not the node's own", k->key,
+			   held->holder->type->name, held->holder->name, o->type->name, o->name);
+	}
 	return true;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kern.h"
 #include "objects.h"
 #include "types.h"
 
@@ -173,6 +174,16 @@ static void takes_mac(const struct teller *t, const char *attr, uint16_t vlan, c
 	takes(t, attr, "%s in VLAN %u", text, vlan);
 }
 
+/* Its netdev, and what the switch's end of that is called where it is a pair. By which backend is not known here, and may change. */
+static void takes_trunk(const struct teller *t, const char *name)
+{
+	char far[16];
+
+	kern_trunk_far(name, far);
+	takes(t, "ifname", "ifname %s", name);
+	takes(t, "ifname", "ifname %s", far);
+}
+
 /* An address that a port names twice, as its mac and in static_macs, is told once. */
 static bool named_before(const struct dp_port_conf *c, unsigned i)
 {
@@ -207,7 +218,7 @@ static void uses(const void *conf, void (*tell)(void *arg, const struct schema_u
 	if (!strcmp(c->kind, "veth"))
 		takes(&t, "ifname", "ifname %s in namespace %.107s", c->ifname, ((const struct port_conf *)conf)->netns);
 	else if (!strcmp(c->kind, "trunk"))
-		takes(&t, "ifname", "ifname %.12s-dp", c->name); /* the switch's end, if it is a pair */
+		takes_trunk(&t, c->name);
 	else if (c->ifname[0])
 		takes(&t, "ifname", "ifname %s", c->ifname);
 	if (c->devargs[0])

@@ -53,6 +53,18 @@ def carries(node, a, d, b):
         assert not {"malformed", "tx-offload", "tx-error", "rx-error"} & set(node.port_stats(port)["drops"]), node.port_stats(port)
 
 
+def nobody_else_is_let_on(node):
+    """The netdev and the far end that it has as a pair are the trunk's, whatever it is made as."""
+    for kind in ("af-packet", "af-xdp", "tap"):
+        for ifname in ("slc0", "slc0-dp"):
+            try:
+                node.add_port("p", kind=kind, ifname=ifname)
+            except Refused as r:
+                assert r.name == "in-use" and f"ifname {ifname} is taken by port slc0" in r.message, r
+            else:
+                raise AssertionError(f"{kind} was let onto {ifname}")
+
+
 class _Here:
     """The node's own namespace, as a client of iperf3()."""
 
@@ -69,6 +81,7 @@ def backend(t, by, offload):
     assert f"\nby                 {by}\n" in node.ctl("node", "show", json_output=False)
     assert feature("slc0", "tx-checksumming") == feature("slc0", "tcp-segmentation-offload") == offload
     assert a.run("ethtool", "-k", "eth0").stdout.count("segmentation-offload: on") >= 2, "containers keep theirs"
+    nobody_else_is_let_on(node)
     carries(node, a, d, b)
     assert (node.port_stats("slc0")["segmented"] == 0) == offload, "requests cross where they can"
     give_the_host_an_address(node)

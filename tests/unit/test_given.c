@@ -6,56 +6,7 @@
 
 #include <sqlite3.h>
 
-#include "rpc_rig.h"
-#include "daemon/load.h"
-#include "daemon/txn.h"
-#include "state_rig.h"
-
-static void load(void)
-{
-	struct state *s;
-
-	if (state_open(&s, rig_path, rig_why, sizeof(rig_why)) < 0)
-		fail_msg("%s", rig_why);
-	assert_int_equal(ctl_load(&ctl, s), 0);
-	assert_null(state_aside(s));
-}
-
-static void stop_daemon(void)
-{
-	rpc_session_fini(&session);
-	ctl_fini(&ctl);
-}
-
-static void start_daemon(void)
-{
-	memset(&fake_dp, 0, sizeof(fake_dp));
-	ctl_init(&ctl, &fake_dp);
-	rpc_session_init(&session, &ctl, false);
-	load();
-	hello(&session, "me");
-}
-
-static void restart(void)
-{
-	stop_daemon();
-	start_daemon();
-}
-
-static int start(void **state)
-{
-	if (rig_make() < 0)
-		return -1;
-	start_daemon();
-	return 0;
-}
-
-static int stop(void **state)
-{
-	stop_daemon();
-	rig_remove();
-	return 0;
-}
+#include "restart_rig.h"
 
 /* --- helpers --------------------------------------------------------------------------------------------------------------- */
 
@@ -140,22 +91,6 @@ static const struct port_conf *port(const char *name)
 static const struct class_conf *class_of(const char *name)
 {
 	return table_find(&ctl.store.objects, &schema_class, name)->conf;
-}
-
-/* The trunk's port, as a start makes it. */
-static void make_trunk(void)
-{
-	struct port_conf *conf = malloc(sizeof(*conf));
-	struct txn_error bad;
-	struct txn t;
-
-	schema_defaults(&schema_port, conf);
-	schema_set_name(&schema_port, conf, "slc0", NULL);
-	snprintf(conf->dp.kind, sizeof(conf->dp.kind), "trunk");
-	txn_init(&t, &ctl);
-	assert_int_equal(txn_put(&t, &schema_port, "slc0", STORE_NOBODY, conf, TXN_NO_INDEX), 0);
-	assert_int_equal(txn_run(&t, false, &bad), 0);
-	txn_free(&t);
 }
 
 /* --- what is kept ------------------------------------------------------------------------------------------------------------- */
