@@ -54,6 +54,8 @@ static __always_inline u32 admit(struct __sk_buff *skb, const struct slc_k_conf 
 /* A question to all that the node can answer? What the program returns then, or NOT_KNOWN. */
 static __always_inline int answer(struct __sk_buff *skb, const struct frame *f, const struct slc_k_conf *c, u32 src, u32 origin)
 {
+	if (f->n_tags > 1 || f->n_tags != f->own)
+		return NOT_KNOWN;
 	if (f->ethertype == ETH_P_ARP)
 		return known_arp(skb, f, c, src, origin);
 	if (f->ethertype == ETH_P_IPV6)

@@ -8,7 +8,13 @@
  * A question asked by broadcast would wake every container of the VLAN; the node knows the answer, because it gave the address. So the
  * question is turned into the answer that the container would have given, and goes back by the way it came. Questions put to one
  * host by unicast are a test whether it is alive, and go there. A container's own announcement (sender and target the same) is no
- * question. Nothing is answered for a port that is down, or that the asker is isolated from.
+ * question. Nothing is answered for a port that is down, or that the asker is isolated from, and nothing that is asked inside another tag than
+ * the switch's own: such a question is a customer's, and means an address of his.
+ *
+ * The answer is a frame of the container's, so it enters by the container's port, untagged: its class's code point is in it, or 0, and not the
+ * question's, nor that of the asker's class, which is for frames that come from the asker. It leaves by the asker's port with the tag that the port's
+ * mode gives a frame from the container, whatever tag the question had. So it cannot be told from the one that the container gives when it is asked
+ * itself.
  */
 
 #include "out.bpf.h"
@@ -30,25 +36,34 @@ static __always_inline bool known_reachable(const struct slc_k_known *k, u32 src
 	return c->ifindex && READ_ONCE(p->link_up) && !(c->flags & SLC_K_DOWN) && !(in_flags & c->flags & SLC_K_ISOLATED);
 }
 
-/* The answer is the container's, so where it has a tag it carries the container's code point. */
-static __always_inline int known_priority(struct __sk_buff *skb, const struct frame *f, u32 port)
+/* From the question's tag, which is the switch's or none, to the answer's. `c`: the asker's. `port`: the container's. */
+static __always_inline int known_tag(struct __sk_buff *skb, const struct frame *f, const struct slc_k_conf *c, u32 port)
 {
 	struct slc_k_port *p = get_port(port);
-	u16 tci;
+	const struct slc_k_conf *from;
+	struct frame a = {.vid = f->vid};
+	struct form form;
 
-	if (!p || !f->as_is)
+	if (!p)
+		return -1;
+	from = get_conf(p);
+	a.tpid = from->mode == SLC_K_TUNNEL ? from->qinq_tpid : ETH_P_8021Q;
+	a.tci = vlan_own_tci(from, 0, f->vid);
+	a.empty = a.tci == 0;
+	form = vlan_egress_form(c, &a);
+	if (form.push && f->as_is && f->tci == a.tci && f->tpid == a.tpid)
 		return 0;
-	tci = vlan_own_tci(get_conf(p), f->tci, f->vid);
-	return tci == f->tci ? 0 : vlan_rewrite(skb, f->tpid, tci, (struct form){1, 1});
+	form.strip = f->own;
+	return vlan_rewrite(skb, a.tpid, a.tci, form);
 }
 
-/* Back to who asked. The tags are still those it came with. */
+/* Back to who asked. */
 static __always_inline int known_answer(struct __sk_buff *skb, const struct frame *f, const struct slc_k_conf *c, u32 port, u32 src,
 					u32 origin)
 {
 	struct slc_k_count *n = get_count(src);
 
-	if (known_priority(skb, f, port))
+	if (known_tag(skb, f, c, port))
 		return TC_ACT_SHOT;
 	if (n)
 		n->answered++;

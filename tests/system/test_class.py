@@ -10,6 +10,7 @@ import frames
 from containers import attrs_of, container, trunk_node
 from engine import Container
 from harness import DEADLINE_S, Refused, add, added, change, deadline, delete, ip_batch, run, test_frame, wait_for
+from test_engine_class import answers
 from test_two_nodes import pair
 from vhost import VhostGuests
 from wire import Wire
@@ -98,6 +99,23 @@ def test_what_comes_to_a_container(t):
         assert tags_of(wc) == ["8100:100:6:0"] and tags_of(wb) == [], vlan
         up.send(test_frame(FAR, tags=["8100:200:7:1"]))
         assert tags_of(wc) == ["8100:200:2:1"], vlan
+
+
+def test_answers_carry_the_class_of_whom_they_are_about(t):
+    """A host beyond the switch, in a class of its own, asks for a container by broadcast, which the node answers, and itself: one tag, the container's."""
+    node = trunk_node(t)
+    up, wd = uplink(node), cable("d")
+    node.add_port("d", kind="af-packet", ifname="d", vlan_mode="trunk", **{"class": "image"})
+    a = container(node, "a", 1, vlan=100, **{"class": "online"})
+    b = container(node, "b", 2, vlan=100)
+    node.wait_link("d", "slc0")
+    for vlan in (None, 100):
+        # The second time VLAN 100 is the one of the host's own stack.
+        node.set_port("slc0", vlan=vlan)
+        for wire, who in ((up, FAR), (wd, "02:00:00:00:00:0d")):
+            for c, pcp in ((a, 4), (b, 0)):
+                assert answers(wire, who, c.addr, c.mac, ["8100:100:7:0"]) == [[f"8100:100:{pcp}:0"]] * 2, (vlan, who, c.name)
+    assert node.port_stats("slc0")["drops"] == {}, node.port_stats("slc0")
 
 
 def test_guests(t):

@@ -17,6 +17,22 @@ def is_test(f):
     return f.ethertype == frames.ETH_TEST
 
 
+def is_answer(f):
+    return f.ethertype == frames.ETH_ARP and f.payload[6:8] == b"\0\2"
+
+
+def answers(wire, who, target, target_mac, tags):
+    """The tags of the answers to one question: of the node, which it is put to by broadcast, and of the container, which is asked itself."""
+    got = []
+    for dst in (frames.BROADCAST, target_mac):
+        wire.send(frames.eth(dst, who, tags, frames.ETH_ARP, frames.arp(1, who, "10.0.0.9", "00:00:00:00:00:00", target)))
+        f = wire.recv(time.monotonic() + DEADLINE_S, is_answer)
+        assert f is not None, (dst, target, tags)
+        assert (f.dst, f.src, f.payload[:28]) == (who, target_mac, frames.arp(2, target_mac, target, who, "10.0.0.9")), f
+        got.append(f.tags)
+    return got
+
+
 def next_tags(wire):
     """The tags of the next frame of the test's."""
     got = wire.recv(time.monotonic() + DEADLINE_S, is_test)
@@ -130,6 +146,61 @@ def test_what_the_node_says_for_a_container(t):
         want = frames.eth(FAR, c.mac, [tag], frames.ETH_ARP, frames.arp(2, c.mac, "10.0.0.1", FAR, "10.0.0.9"))
         assert trunk.recv(end, is_arp).raw == want
     assert e.stats("trunk")["answered"] == 2
+
+
+def test_answers_are_as_the_containers_own(t):
+    """
+    What the node answers for a container has the tag that the container's own answer has: its class's code point or 0, in whatever form the asker's
+    mode shows, and never the question's, nor that of the asker's class.
+    """
+    e = Engine(t)
+    b = e.container("b", vlan=100, pcp=4, addr="10.0.0.2/24")
+    n = e.container("n", vlan=100, addr="10.0.0.3/24")
+    tagged = {b: ["8100:100:4:0"], n: ["8100:100:0:0"]}
+    untagged = {b: [], n: []}
+    both_ways = ([], ["8100:100:7:0"], ["8100:0:7:0"])
+    for name, attrs, questions, want in (
+        ("t", {"mode": "trunk", "trunks": "100", "pcp": 1}, (["8100:100:7:0"], ["8100:100:4:0"], ["8100:100:1:0"], ["8100:100:7:1"]), tagged),
+        ("o", {"mode": "trunk", "trunks": "100"}, (["8100:100:7:0"], ["8100:100:0:0"]), tagged),
+        ("g", {"mode": "native-tagged", "vlan": 100, "pcp": 1}, both_ways, tagged),
+        ("u", {"mode": "native-untagged", "vlan": 100, "pcp": 1}, both_ways, untagged),
+        ("x", {"vlan": 100, "pcp": 1}, ([], ["8100:0:7:0"]), untagged),
+        ("q", {"mode": "dot1q-tunnel", "vlan": 100, "pcp": 1}, ([],), untagged),
+    ):
+        c = e.container(name, **{"mac": None, **attrs})
+        wire = c.wire()
+        for tags in questions:
+            for target, ip in ((b, "10.0.0.2"), (n, "10.0.0.3")):
+                assert answers(wire, c.mac, ip, target.mac, tags) == [want[target]] * 2, (name, target.name, tags)
+        assert e.stats(name)["answered"] == 2 * len(questions), name
+
+
+def test_advertisements_carry_the_class(t):
+    """Neighbour discovery likewise."""
+    e = Engine(t)
+    b = e.container("b", vlan=100, pcp=4, ips="2001:db8::2")
+    a = e.container("a", mode="trunk", trunks="100", pcp=1, mac=None)
+    wire, mac = a.wire(), frames.solicited_node("2001:db8::2")[1]
+    wire.send(frames.eth(mac, a.mac, ["8100:100:7:0"], frames.ETH_IPV6, frames.nd_solicit("2001:db8::1", "2001:db8::2", a.mac)))
+    want = frames.nd_advert("2001:db8::2", "2001:db8::1", "2001:db8::2", b.mac)
+    got = wire.recv(time.monotonic() + DEADLINE_S, lambda f: f.ethertype == frames.ETH_IPV6 and f.payload[40] == 136)
+    assert got.raw == frames.eth(a.mac, b.mac, ["8100:100:4:0"], frames.ETH_IPV6, want), got
+
+
+def test_a_customers_question_is_not_answered(t):
+    """Asked inside a tag that is not the switch's, the address is a customer's: the question goes where such frames go."""
+    e = Engine(t)
+    e.container("b", vlan=100, addr="10.0.0.2/24")
+    a = e.container("a", mode="trunk", trunks="100", mac=None)
+    q = e.container("q", mode="dot1q-tunnel", vlan=100, qinq="8100", mac=None)
+    trunk = e.trunk(vlan=10)
+    for c, tags, want in ((a, ["8100:100:0:0", "8100:5:0:0"], ["8100:100:0:0", "8100:5:0:0"]), (q, ["8100:5:0:0"], ["8100:100:0:0", "8100:5:0:0"])):
+        wire = c.wire()
+        ask = frames.arp(1, c.mac, "10.0.0.9", "00:00:00:00:00:00", "10.0.0.2")
+        wire.send(frames.eth(frames.BROADCAST, c.mac, tags, frames.ETH_ARP, ask))
+        got = trunk.recv(time.monotonic() + DEADLINE_S, lambda f, c=c: f.ethertype == frames.ETH_ARP and f.src == c.mac)
+        assert got and got.tags == want and got.payload[:28] == ask, got
+        assert e.stats(c.name)["answered"] == 0
 
 
 def test_survives_the_owner(t):
