@@ -64,17 +64,19 @@ struct tap_port {
 uint16_t tap_rx(void *queue, struct rte_mbuf **frames, uint16_t n); /* queue: struct tap_rxq */
 uint16_t tap_tx(void *queue, struct rte_mbuf **frames, uint16_t n); /* queue: struct tap_txq */
 
-/* Control thread: a queue on a descriptor, which it owns from then on. NULL: no memory, or no buffers; the descriptor is the caller's. */
-struct tap_queue *tap_queue_new(int fd, struct rte_mempool *pool);
+/* Control thread: a queue on a descriptor, which it owns from then on. 0; -ENOMEM, or -ENOBUFS: no buffers; then the descriptor is the caller's. */
+int tap_queue_new(struct tap_queue **q, int fd, struct rte_mempool *pool);
 void tap_queue_free(struct tap_queue *q);
 
 /* --- tap_netdev.c: control thread -------------------------------------------------------------------------------------- */
 
+/* /dev/net/tun: a descriptor that is on no netdev yet, or -errno. */
+int tap_device_open(void);
 /*
- * A descriptor on the netdev of that name. `make`: there must be none, and it is made; else it must be there, or be on its way with an
- * earlier descriptor. *uso: the kernel segments UDP. -EBUSY: it is there; or not to be had by this name. -ENOENT: no /dev/net/tun.
+ * Put it on the netdev of that name. `make`: there must be none (-EBUSY), and it is made; else it must be there, or be on its way with an
+ * earlier descriptor. *uso: the kernel segments UDP. 0 or -errno.
  */
-int tap_netdev_open(const char *ifname, bool make, bool *uso);
+int tap_netdev_take(int fd, const char *ifname, bool make, bool *uso);
 /* The netdev was deleted: nothing comes from the descriptor any more but errors. Any thread. */
 bool tap_netdev_gone(int fd);
 
@@ -86,5 +88,19 @@ int tap_netdev_set_ring(struct tap_place *place, int fd, uint32_t slots);
 /* Frames that found the ring full, since the netdev was made. 0 where it cannot be asked. */
 uint64_t tap_netdev_missed(struct tap_place *place, int fd);
 void tap_place_close(struct tap_place *place);
+
+/* --- tap_error.c: any thread -------------------------------------------------------------------------------------------- */
+
+/* On the way to a port. */
+enum tap_step {
+	TAP_OPENING,   /* /dev/net/tun */
+	TAP_MAKING,    /* the netdev, by its first queue */
+	TAP_ATTACHING, /* to one that is there */
+	TAP_BUFFERS,   /* of a queue, and the port's own memory */
+	TAP_SETTING_UP /* its MTU, its ring, its flags */
+};
+
+/* Fill *err with what `r` of a step means, and return the code that goes with it. */
+int tap_fail(struct dp_error *err, int r, enum tap_step step, const char *ifname);
 
 #endif

@@ -131,12 +131,12 @@ uint16_t tap_tx(void *queue, struct rte_mbuf **frames, uint16_t n)
 
 /* --- a queue's life ----------------------------------------------------------------------------------------------------- */
 
-struct tap_queue *tap_queue_new(int fd, struct rte_mempool *pool)
+int tap_queue_new(struct tap_queue **queue, int fd, struct rte_mempool *pool)
 {
 	struct tap_queue *q = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*q), RTE_CACHE_LINE_SIZE));
 
 	if (!q)
-		return NULL;
+		return -ENOMEM;
 	memset(q, 0, sizeof(*q));
 	q->rx.room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
 	q->rx.full = RTE_MIN((TAP_MAX_FRAME + q->rx.room - 1) / q->rx.room, (uint32_t)TAP_MAX_SEGS);
@@ -145,10 +145,11 @@ struct tap_queue *tap_queue_new(int fd, struct rte_mempool *pool)
 	top_up(&q->rx);
 	if (!q->rx.held) {
 		free(q);
-		return NULL;
+		return -ENOBUFS;
 	}
 	q->rx.fd = q->tx.fd = fd;
-	return q;
+	*queue = q;
+	return 0;
 }
 
 void tap_queue_free(struct tap_queue *q)

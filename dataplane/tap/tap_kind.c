@@ -15,52 +15,55 @@ static int tap_validate(const struct dp_port_conf *conf, struct dp_error *err)
 	return 0;
 }
 
-static int fail_open(struct dp_error *err, int r, const char *what, const char *ifname)
+/* A descriptor and a queue on it. The first of a port that makes its netdev makes it. */
+static int open_queue(struct tap_port *port, const struct kind_env *env, const char *ifname, struct dp_error *err)
 {
-	if (r == -EBUSY)
-		return dp_fail(err, -EEXIST, "exists", "ifname", "a tap port makes its netdev; use af-packet for one that is there",
-			       "ifname %s: there already", ifname);
-	if (r == -ENOENT || r == -ENXIO || r == -ENODEV)
-		return dp_fail(err, r, "no-such-device", "ifname", "the kernel's module tun", "%s: /dev/net/tun: %s", ifname,
-			       strerror(-r));
-	if (r == -EPERM || r == -EACCES)
-		return dp_fail(err, r, "not-permitted", "ifname", "CAP_NET_ADMIN is needed", "%s: %s: %s", ifname, what,
-			       strerror(-r));
-	if (r == -ENOMEM || r == -ENOBUFS)
-		return dp_fail(err, r, "no-memory", NULL, "sluiced --buffers", "%s: %s: %s", ifname, what, strerror(-r));
-	return dp_fail(err, r, "device-error", "ifname", NULL, "%s: %s: %s", ifname, what, strerror(-r));
+	bool make = !port->stays && port->n_queues == 0;
+	struct tap_queue *q = NULL;
+	int fd = tap_device_open(), r;
+
+	if (fd < 0)
+		return tap_fail(err, fd, TAP_OPENING, ifname);
+	r = tap_netdev_take(fd, ifname, make, &port->segments_udp);
+	if (r < 0) {
+		r = tap_fail(err, r, make ? TAP_MAKING : TAP_ATTACHING, ifname);
+	} else {
+		r = tap_queue_new(&q, fd, env->pool);
+		if (r < 0)
+			r = tap_fail(err, r, TAP_BUFFERS, ifname);
+	}
+	if (q)
+		port->queues[port->n_queues++] = q;
+	else
+		close(fd);
+	return r;
 }
 
-/* A descriptor and a queue for each that is wanted, the first of which makes the netdev. */
-static int open_queues(struct tap_port *port, const struct kind_env *env, const char *ifname, uint16_t n, struct dp_error *err)
+/* A number that the kernel refuses is what was wrong with it; all else is not about the number. */
+static int fail_number(struct dp_error *err, int r, const char *attr, uint32_t number, const char *ifname)
 {
-	for (; port->n_queues < n; port->n_queues++) {
-		bool make = !port->stays && port->n_queues == 0;
-		int fd = tap_netdev_open(ifname, make, &port->segments_udp);
+	if (r != -EINVAL && r != -ERANGE)
+		return tap_fail(err, r, TAP_SETTING_UP, ifname);
+	return dp_fail(err, r, "out-of-range", attr, NULL, "%s %u on %s: %s", attr, number, ifname, strerror(-r));
+}
 
-		if (fd < 0)
-			return fail_open(err, fd, "opening a queue", ifname);
-		port->queues[port->n_queues] = tap_queue_new(fd, env->pool);
-		if (!port->queues[port->n_queues]) {
-			close(fd);
-			return fail_open(err, -ENOBUFS, "buffers of a queue", ifname);
-		}
-	}
-	return 0;
+static int first_fd(const struct tap_port *port)
+{
+	return port->queues[0]->rx.fd;
 }
 
 static int set_up_netdev(struct tap_port *port, const struct dp_port_conf *conf, struct dp_error *err)
 {
-	int fd = port->queues[0]->rx.fd, r;
+	int fd = first_fd(port), r;
 
 	r = port->stays ? 0 : tap_netdev_set_mtu(&port->place, fd, conf->mtu);
 	if (r < 0)
-		return dp_fail(err, r, "out-of-range", "mtu", NULL, "mtu %u on %s: %s", conf->mtu, conf->ifname, strerror(-r));
+		return fail_number(err, r, "mtu", conf->mtu, conf->ifname);
 	r = conf->ring ? tap_netdev_set_ring(&port->place, fd, conf->ring) : 0;
 	if (r < 0)
-		return dp_fail(err, r, "out-of-range", "ring", NULL, "ring %u on %s: %s", conf->ring, conf->ifname, strerror(-r));
+		return fail_number(err, r, "ring", conf->ring, conf->ifname);
 	r = tap_netdev_up(&port->place, fd);
-	return r < 0 ? fail_open(err, r, "bringing it up", conf->ifname) : 0;
+	return r < 0 ? tap_fail(err, r, TAP_SETTING_UP, conf->ifname) : 0;
 }
 
 static void free_port(struct tap_port *port)
@@ -75,21 +78,23 @@ static int open_port(struct kind_port *kp, const struct kind_env *env, const str
 		     bool stays, struct dp_error *err)
 {
 	struct tap_port *port = calloc(1, sizeof(*port));
-	int r;
+	unsigned wanted = RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES);
+	int r = 0;
 
 	if (!port)
-		return fail_open(err, -ENOMEM, "making the port", conf->ifname);
+		return tap_fail(err, -ENOMEM, TAP_BUFFERS, conf->ifname);
 	port->kp = kp;
 	port->stays = stays;
 	port->place.sock = -1;
-	r = open_queues(port, env, conf->ifname, RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES), err);
+	while (r == 0 && port->n_queues < wanted)
+		r = open_queue(port, env, conf->ifname, err);
 	if (r == 0)
 		r = set_up_netdev(port, conf, err);
-	if (r < 0) {
+	if (r != 0) {
 		free_port(port);
 		return r;
 	}
-	port->missed = tap_netdev_missed(&port->place, port->queues[0]->rx.fd);
+	port->missed = tap_netdev_missed(&port->place, first_fd(port));
 	for (unsigned i = 0; i < port->n_queues; i++) {
 		kp->rxq[i] = &port->queues[i]->rx;
 		kp->txq[i] = &port->queues[i]->tx;
@@ -126,23 +131,18 @@ static void tap_close(struct kind_port *kp)
 	kp->priv = NULL;
 }
 
-static int first_fd(const struct kind_port *kp)
-{
-	return ((struct tap_port *)kp->priv)->queues[0]->rx.fd;
-}
-
 static bool tap_link_up(struct kind_port *kp)
 {
 	struct tap_port *port = kp->priv;
 
-	return tap_netdev_running(&port->place, first_fd(kp));
+	return tap_netdev_running(&port->place, first_fd(port));
 }
 
 static int tap_set_mtu(struct kind_port *kp, uint16_t mtu)
 {
 	struct tap_port *port = kp->priv;
 
-	return port->stays ? 0 : tap_netdev_set_mtu(&port->place, first_fd(kp), mtu);
+	return port->stays ? 0 : tap_netdev_set_mtu(&port->place, first_fd(port), mtu);
 }
 
 /* Readable while frames wait. The error of a netdev that is gone would wake the worker for ever. */
@@ -161,7 +161,7 @@ static uint64_t load(const uint64_t *counter)
 static void tap_lost(struct kind_port *kp, struct kind_lost *out)
 {
 	struct tap_port *port = kp->priv;
-	uint64_t missed = tap_netdev_missed(&port->place, first_fd(kp));
+	uint64_t missed = tap_netdev_missed(&port->place, first_fd(port));
 
 	/* Where the netdev cannot be asked any more, what was lost is what it last said. */
 	if (missed > port->missed)

@@ -12,7 +12,8 @@
  *   | tap_tx | ---------> | straight into the stack      | -----------> (the writer pays for the way up, as a veth's sender does)
  *   +--------+            +------------------------------+
  *
- * Files: tap_kind.c the rows and the port's life, tap_netdev.c the netdev, tap_io.c the bursts, vnet.c and vnet_iov.c the offload requests.
+ * Files: tap_kind.c the rows and the port's life, tap_netdev.c the netdev, tap_io.c the bursts, tap_error.c what went wrong; vnet.c and
+ * vnet_iov.c the offload requests.
  *
  * Two rows. "tap" makes its netdev (IFF_TUN_EXCL: one that is there is refused) and takes it away with the port or the daemon. The trunk's
  * attaches to one that bpf/tun.c made to stay (TUNSETPERSIST), so that addresses and routes on it outlive us; its MTU is the kernel side's to

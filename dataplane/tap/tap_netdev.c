@@ -45,19 +45,19 @@ static int set_up_descriptor(int fd, struct ifreq *ifr, bool *uso)
 	return *uso || !ioctl(fd, TUNSETOFFLOAD, TAP_OFFLOAD) ? 0 : -errno;
 }
 
-int tap_netdev_open(const char *ifname, bool make, bool *uso)
+int tap_device_open(void)
 {
-	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), r;
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int tap_netdev_take(int fd, const char *ifname, bool make, bool *uso)
+{
 	struct ifreq ifr = {.ifr_flags = (short)(TAP_FLAGS | (make ? IFF_TUN_EXCL : 0))};
 
-	if (fd < 0)
-		return -errno;
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	r = set_up_descriptor(fd, &ifr, uso);
-	if (r == 0)
-		return fd;
-	close(fd);
-	return r;
+	return set_up_descriptor(fd, &ifr, uso);
 }
 
 bool tap_netdev_gone(int fd)

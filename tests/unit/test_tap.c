@@ -31,9 +31,8 @@ static int open_on(struct rte_mempool *from)
 		return -1;
 	for (unsigned i = 0; i < 2; i++)
 		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	q = tap_queue_new(ends[0], from);
 	peer = ends[1];
-	return q ? 0 : -1;
+	return tap_queue_new(&q, ends[0], from);
 }
 
 static int setup(void **state)
