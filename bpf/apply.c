@@ -281,7 +281,7 @@ static int make_port(struct kern_txn *t, struct change *ch)
 		goto forget;
 	maps_count_clear(e, idx);
 	if ((r = maps_ifs_set(e, p->ifindex, idx)) < 0 || (r = maps_record_put(e, idx, &p->rec)) < 0) {
-		kern_fail(t->err, r, "no-memory", NULL, NULL, "port %s: maps: %s", ch->conf.name, strerror(-r));
+		kern_fail_nl(t->err, r, NULL, NULL, "port %s: maps", ch->conf.name);
 		goto unmake;
 	}
 	if (ch->conf.out.bps && (r = shape_out_set(e, p, &ch->conf.out, t->err)) < 0)

@@ -30,8 +30,13 @@ static const char *name_of(int code)
 {
 	switch (code) {
 	case -EEXIST:
+	case -EBUSY:
 		return "in-use";
+	case -EMFILE:
+	case -ENFILE:
+		return "too-many-files";
 	case -ENOMEM:
+	case -ENOBUFS:
 		return "no-memory";
 	case -EPERM:
 	case -EACCES:

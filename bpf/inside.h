@@ -201,6 +201,17 @@ int veth_is_there(struct kern *e, const struct port *p);
 
 /* --- shape.c: see there ------------------------------------------------------------------------------------------------------ */
 
+/* What the kernel is asked for on the way to a limit. */
+enum shape_step {
+	SHAPE_NETDEV,  /* the shaper's */
+	SHAPE_PROGRAM, /* at its far end */
+	SHAPE_QDISC,   /* HTB */
+	SHAPE_CLASS,   /* of it */
+	SHAPE_QUEUE    /* of the class */
+};
+
+/* Fill *err with what `r` of a step means for `who`, a port or the shaper, and return the code that goes with it. */
+int shape_fail(struct kern_error *err, int r, enum shape_step step, const struct netlink *nl, const char *attr, const char *who);
 int shaper_make(struct kern *e, struct kern_error *err);
 /* If no port has a class on it any more, forget it: what it was called, for the caller to delete. 0: it stays, or is not there. */
 uint32_t shaper_retire(struct kern *e);

@@ -157,12 +157,52 @@ static int set_leaf(struct netlink *nl, uint32_t ifindex, uint32_t classid, uint
 	return add_qdisc(nl, qdisc, r, NLM_F_REPLACE);
 }
 
-static int failed(struct kern_error *err, int r, const struct netlink *nl, const char *attr, const char *port)
+/* One errno means another thing at each step; a cause is named where the kernel can mean nothing else by it. */
+int shape_fail(struct kern_error *err, int r, enum shape_step step, const struct netlink *nl, const char *attr, const char *who)
 {
-	if (r == -ENOENT)
-		return kern_fail(err, -EOPNOTSUPP, "not-supported", attr, "limit pps instead", "port %s: the kernel has no HTB",
-				 port);
-	return kern_fail_nl(err, r, nl, attr, "port %s: shaping", port);
+	static const char *const steps[] = {
+		[SHAPE_NETDEV] = "setting up its netdevs", [SHAPE_PROGRAM] = "attaching its program",
+		[SHAPE_QDISC] = "making an HTB qdisc",	   [SHAPE_CLASS] = "making a class",
+		[SHAPE_QUEUE] = "making a queue",
+	};
+
+	if (r == -ENOENT && step == SHAPE_QDISC)
+		return kern_fail(err, -EOPNOTSUPP, "not-supported", attr, "modprobe sch_htb, or limit pps instead",
+				 "%s: shaping: the kernel has no HTB", who);
+	if (r == -ENOENT && step == SHAPE_PROGRAM)
+		return kern_fail(err, -EOPNOTSUPP, "not-supported", attr, "modprobe sch_ingress and cls_bpf, or limit pps instead",
+				 "%s: shaping: the kernel has no clsact or no cls_bpf", who);
+	if (r == -ENOENT && (step == SHAPE_CLASS || step == SHAPE_QUEUE))
+		return kern_fail(err, r, "kernel-refused", attr, "tc qdisc show; somebody else has changed it",
+				 "%s: shaping: %s: the qdisc that was made for it is not there any more", who, steps[step]);
+	if (r == -ENODEV || r == -ENXIO)
+		return kern_fail(err, r, "no-such-device", attr, NULL, "%s: shaping: the netdev is not there any more", who);
+	r = kern_fail_nl(err, r, nl, attr, "%s: shaping: %s", who, steps[step]);
+	if (err && (r == -EPERM || r == -EACCES))
+		snprintf(err->hint, sizeof(err->hint), "CAP_NET_ADMIN is needed");
+	return r;
+}
+
+static int fail_port(struct kern *e, const struct port *p, int r, enum shape_step step, const char *attr, struct kern_error *err)
+{
+	char who[sizeof(p->rec.conf.name) + sizeof("port ")];
+
+	snprintf(who, sizeof(who), "port %s", p->rec.conf.name);
+	return shape_fail(err, r, step, &e->nl, attr, who);
+}
+
+/* A class and its queue, on a qdisc that is there. The step that failed is *step. */
+static int set_class_and_leaf(struct netlink *nl, uint32_t ifindex, uint32_t classid, uint32_t leaf, const struct kern_limit *limit,
+			      enum shape_step *step)
+{
+	int r;
+
+	*step = SHAPE_CLASS;
+	r = set_class(nl, ifindex, classid, limit);
+	if (r < 0)
+		return r;
+	*step = SHAPE_QUEUE;
+	return set_leaf(nl, ifindex, classid, leaf, limit);
 }
 
 /* --- what did not fit ----------------------------------------------------------------------------------------------------------- */
@@ -228,14 +268,13 @@ static void let_go(struct kern *e, struct port *p, uint32_t ifindex, uint32_t cl
 
 int shape_out_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err)
 {
+	enum shape_step step = SHAPE_QDISC;
 	int r = set_root(&e->nl, p->ifindex, TC_H_MIN(OUT_CLASS));
 
 	if (r == 0)
-		r = set_class(&e->nl, p->ifindex, OUT_CLASS, limit);
-	if (r == 0)
-		r = set_leaf(&e->nl, p->ifindex, OUT_CLASS, OUT_LEAF, limit);
+		r = set_class_and_leaf(&e->nl, p->ifindex, OUT_CLASS, OUT_LEAF, limit, &step);
 	if (r < 0) {
-		failed(err, r, &e->nl, "out_bps", p->rec.conf.name);
+		r = fail_port(e, p, r, step, "out_bps", err);
 		if (!p->shaped_out)
 			del_qdisc(&e->nl, p->ifindex);
 		return r;
@@ -269,32 +308,58 @@ uint32_t shape_classid(uint32_t idx)
 	return TC_HANDLE(1, IN_MINOR + idx);
 }
 
+/* The pair is there. The step that failed is *step. */
+static int settle_shaper(struct kern *e, uint32_t near, uint32_t far, enum shape_step *step)
+{
+	char alias[128];
+	int r;
+
+	port_alias(e, "", alias);
+	*step = SHAPE_NETDEV;
+	if ((r = veth_set_alias(&e->nl, near, alias)) < 0)
+		return r;
+	*step = SHAPE_QDISC;
+	if ((r = set_root(&e->nl, near, 0)) < 0)
+		return r;
+	*step = SHAPE_PROGRAM;
+	if ((r = tc_attach(e, far, PROG_SHAPER_IN)) < 0)
+		return r;
+	*step = SHAPE_NETDEV;
+	if ((r = veth_set_up(&e->nl, far, true)) < 0)
+		return r;
+	return veth_set_up(&e->nl, near, true);
+}
+
 int shaper_make(struct kern *e, struct kern_error *err)
 {
-	char near[IFNAMSIZ], far[IFNAMSIZ], alias[128];
+	char near[IFNAMSIZ], far[IFNAMSIZ], who[IFNAMSIZ + sizeof("the shaper ")];
 	uint32_t near_index, far_index;
+	enum shape_step step;
 	int r;
 
 	if (e->shaper.near)
 		return 0;
 	snprintf(near, sizeof(near), "%s.q", e->stem);
 	snprintf(far, sizeof(far), "%s.r", e->stem);
+	snprintf(who, sizeof(who), "the shaper %s", near);
 	near_index = if_nametoindex(near);
 	if (!near_index) {
 		r = veth_pair(&e->nl, &(struct veth_end){.ifname = near, .mtu = SHAPER_MTU},
 			      &(struct veth_end){.ifname = far, .mtu = SHAPER_MTU});
 		if (r < 0)
-			return kern_fail_nl(err, r, &e->nl, "in_bps", "the shaper %s", near);
+			return kern_fail_nl(err, r, &e->nl, "in_bps", "%s", who);
 		near_index = if_nametoindex(near);
 	}
 	far_index = if_nametoindex(far);
 	tc_silence(near);
 	tc_silence(far);
-	port_alias(e, "", alias);
-	if ((r = veth_set_alias(&e->nl, near_index, alias)) < 0 || (r = set_root(&e->nl, near_index, 0)) < 0 ||
-	    (r = tc_attach(e, far_index, PROG_SHAPER_IN)) < 0 || (r = veth_set_up(&e->nl, far_index, true)) < 0 ||
-	    (r = veth_set_up(&e->nl, near_index, true)) < 0 || (r = maps_ifs_set(e, far_index, SLC_K_NOBODY)) < 0) {
-		failed(err, r, &e->nl, "in_bps", near);
+	r = settle_shaper(e, near_index, far_index, &step);
+	if (r < 0)
+		/* libbpf asks on a socket of its own: what ours was last told is about something else. */
+		r = shape_fail(err, r, step, step == SHAPE_PROGRAM ? NULL : &e->nl, "in_bps", who);
+	else if ((r = maps_ifs_set(e, far_index, SLC_K_NOBODY)) < 0)
+		r = kern_fail_nl(err, r, NULL, "in_bps", "%s: maps", who);
+	if (r < 0) {
 		veth_unmake(e, near_index);
 		return r;
 	}
@@ -306,15 +371,14 @@ int shaper_make(struct kern *e, struct kern_error *err)
 int shape_in_set(struct kern *e, struct port *p, const struct kern_limit *limit, struct kern_error *err)
 {
 	uint32_t classid = shape_classid(p->idx);
+	enum shape_step step;
 	int r = shaper_make(e, err);
 
 	if (r < 0)
 		return r;
-	r = set_class(&e->nl, e->shaper.near, classid, limit);
-	if (r == 0)
-		r = set_leaf(&e->nl, e->shaper.near, classid, TC_HANDLE(TC_H_MIN(classid), 0), limit);
+	r = set_class_and_leaf(&e->nl, e->shaper.near, classid, TC_HANDLE(TC_H_MIN(classid), 0), limit, &step);
 	if (r < 0) {
-		failed(err, r, &e->nl, "in_bps", p->rec.conf.name);
+		r = fail_port(e, p, r, step, "in_bps", err);
 		if (!p->shaped_in)
 			del_class(&e->nl, e->shaper.near, classid);
 		return r;
