@@ -34,7 +34,7 @@ static void tell_links(struct kern *e)
 			continue;
 		p->told = now;
 		if (e->config.event)
-			e->config.event(e->config.event_arg, p->rec.conf.name, now);
+			e->config.event(e->config.arg, p->rec.conf.name, now);
 	}
 }
 
@@ -154,24 +154,37 @@ struct ageing {
 	uint32_t now;
 };
 
+static bool is_elsewhere(const struct kern *e, const struct slc_k_mac *key, uint64_t at, uint32_t age_s)
+{
+	return SLC_K_AT_PORT(at) >= SLC_K_FIRST && e->config.elsewhere &&
+	       e->config.elsewhere(e->config.arg, key->vlan, key->mac, age_s);
+}
+
 static bool age_one(void *arg, const struct slc_k_mac *key, uint64_t at)
 {
 	struct ageing *a = arg;
 	uint32_t aging = a->e->vlans_map[key->vlan % SLC_K_VLANS].aging_s;
+	/* It may have been heard since the clock was read. */
+	uint32_t age_s = SLC_K_AT_HEARD(at) > a->now ? 0 : a->now - SLC_K_AT_HEARD(at);
 
-	if (!SLC_K_AT_STATIC(at) && a->now - SLC_K_AT_HEARD(at) > (aging ? aging : a->e->node->aging_s))
+	if (!SLC_K_AT_STATIC(at) && (age_s > (aging ? aging : a->e->node->aging_s) || is_elsewhere(a->e, key, at, age_s)))
 		maps_fdb_forget(a->e, key);
 	return true;
 }
 
 static void tend(struct kern *e)
 {
-	struct ageing a = {.e = e};
-	struct timespec ts;
 	uint64_t times;
 
-	if (read(e->timer_fd, &times, sizeof(times)) != sizeof(times))
-		return;
+	if (read(e->timer_fd, &times, sizeof(times)) == sizeof(times))
+		kern_fdb_tend(e);
+}
+
+void kern_fdb_tend(struct kern *e)
+{
+	struct ageing a = {.e = e};
+	struct timespec ts;
+
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	a.now = ts.tv_sec;
 	maps_fdb_each(e, age_one, &a);

@@ -97,7 +97,12 @@ struct kern_config {
 	 * commit too, so an owner hears of a change after he has made it. What changed back in between is not told. May be NULL.
 	 */
 	void (*event)(void *arg, const char *port, enum kern_event event);
-	void *event_arg;
+	/*
+	 * Has an address that was heard behind a container `age_s` seconds ago been heard elsewhere since, where this engine does not listen? Asked
+	 * of each learned one whenever ageing is due, and by kern_fdb_tend(); what has is forgotten, and frames to it go to whoever may know. May be NULL.
+	 */
+	bool (*elsewhere)(void *arg, uint16_t vlan, const uint8_t mac[6], uint32_t age_s);
+	void *arg; /* of both */
 };
 
 /* Costs a tenth of a second (a trial load), once a process. */
@@ -304,6 +309,8 @@ struct kern_fdb_entry {
 
 /* Does kern_fdb_walk() have the address behind a container? */
 bool kern_fdb_is_local(struct kern *engine, uint16_t vlan, const uint8_t mac[6]);
+/* Forget now what has aged, or is elsewhere; ageing comes by itself, every ten seconds. */
+void kern_fdb_tend(struct kern *engine);
 /* Walk the FDB: call `each` for every entry that matches (vlan -1, port NULL: any), until it returns false. -ENOENT: no such port */
 int kern_fdb_walk(struct kern *engine, int vlan, const char *port, bool (*each)(void *arg, const struct kern_fdb_entry *entry),
 		  void *arg);

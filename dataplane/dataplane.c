@@ -113,6 +113,17 @@ static void attend(void *arg, uint32_t events)
 	fdb_tend(dp->fdb, now_s(dp), 0);
 }
 
+static void look_for_left(struct dp *dp)
+{
+	struct port *p = dp->leave.cb ? dp_port(dp, dp->leave.port) : NULL;
+
+	if (!p || !CMM_LOAD_SHARED(p->left))
+		return;
+	/* Before the look: what leaves during it is looked for a second later. */
+	CMM_STORE_SHARED(p->left, false);
+	dp->leave.cb(dp->leave.arg);
+}
+
 static void tick(void *arg)
 {
 	struct dp *dp = arg;
@@ -128,6 +139,7 @@ static void tick(void *arg)
 			if (dp->ports[i] && dp->ports[i]->kind->poll_link)
 				port_refresh(dp->ports[i]);
 		}
+		look_for_left(dp);
 	}
 	if (dp->ticks % (TICKS_AN_HOUR / 2) == 0)
 		touch_meters(dp);
@@ -421,6 +433,38 @@ int dp_fdb_flush(struct dp *dp, const char *port)
 	return 0;
 }
 
+void dp_fdb_on_leave(struct dp *dp, const char *port, void (*cb)(void *arg), void *arg)
+{
+	snprintf(dp->leave.port, sizeof(dp->leave.port), "%s", port);
+	dp->leave.cb = cb;
+	dp->leave.arg = arg;
+}
+
+/* false: of a port that is being taken down. */
+static bool tell_entry(const struct dp *dp, const struct fdb_entry *e, uint32_t now, struct dp_fdb_entry *out)
+{
+	const struct port *p = e->port < DP_MAX_PORTS ? dp->ports[e->port] : NULL;
+	struct rte_ether_addr addr;
+
+	if (!p)
+		return false;
+	fdb_key_split(e->key, &out->vlan, &addr);
+	memcpy(out->mac, addr.addr_bytes, 6);
+	out->is_static = e->is_static;
+	out->age_s = e->is_static || e->heard_s > now ? 0 : now - e->heard_s;
+	snprintf(out->port, sizeof(out->port), "%s", p->name);
+	return true;
+}
+
+bool dp_fdb_find(struct dp *dp, uint16_t vlan, const uint8_t mac[6], struct dp_fdb_entry *out)
+{
+	struct rte_ether_addr addr;
+	struct fdb_entry e;
+
+	memcpy(addr.addr_bytes, mac, 6);
+	return fdb_get(dp->fdb, fdb_key(vlan, &addr), &e) && tell_entry(dp, &e, now_s(dp), out);
+}
+
 int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, const uint8_t mac[6], struct dp_fdb_entry *out,
 		size_t n)
 {
@@ -433,23 +477,16 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
 		return -ENOENT;
 	while (found < n) {
 		struct rte_ether_addr addr;
-		const struct port *p;
 		uint16_t vid;
 
 		if (!fdb_next(dp->fdb, cursor, &e)) {
 			*cursor = UINT64_MAX;
 			break;
 		}
-		p = e.port < DP_MAX_PORTS ? dp->ports[e.port] : NULL;
 		fdb_key_split(e.key, &vid, &addr);
-		if (!p || (only && p != only) || (vlan >= 0 && vid != vlan) || (mac && memcmp(addr.addr_bytes, mac, 6) != 0))
+		if ((only && e.port != only->idx) || (vlan >= 0 && vid != vlan) || (mac && memcmp(addr.addr_bytes, mac, 6) != 0))
 			continue;
-		out[found].vlan = vid;
-		memcpy(out[found].mac, addr.addr_bytes, 6);
-		out[found].is_static = e.is_static;
-		out[found].age_s = e.is_static || e.heard_s > now ? 0 : now - e.heard_s;
-		snprintf(out[found].port, sizeof(out[found].port), "%s", p->name);
-		found++;
+		found += tell_entry(dp, &e, now, &out[found]);
 	}
 	return found;
 }

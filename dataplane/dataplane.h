@@ -330,6 +330,14 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
  */
 int dp_fdb_flush(struct dp *dp, const char *port);
 
+/* Where the address is. false: unknown. */
+bool dp_fdb_find(struct dp *dp, uint16_t vlan, const uint8_t mac[6], struct dp_fdb_entry *out);
+/*
+ * Have `cb` called from inside dp_dispatch(), once a second at most, when addresses that had been learned behind the port were heard behind another.
+ * For one port, which need not be there yet; a later call replaces an earlier one. It is set and cleared while nobody dispatches.
+ */
+void dp_fdb_on_leave(struct dp *dp, const char *port, void (*cb)(void *arg), void *arg);
+
 /* --- events ----------------------------------------------------------------------------------------------------------------- */
 
 enum dp_event_type {

@@ -52,6 +52,11 @@ struct dp {
 	uint32_t buffers, fdb_max;
 	struct kind_timer *tick;
 	unsigned ticks;
+	struct {
+		char port[DP_NAME_MAX];
+		void (*cb)(void *arg); /* NULL: nobody asked */
+		void *arg;
+	} leave;
 };
 
 /* The grace period, as fdb.h and kind.h want it. Control thread. */

@@ -186,6 +186,9 @@ struct fdb_entry {
  */
 bool fdb_next(const struct fdb *f, uint64_t *cursor, struct fdb_entry *e);
 
+/* The entry of this address, if it has one. */
+bool fdb_get(const struct fdb *f, uint64_t key, struct fdb_entry *e);
+
 /* Entries, static ones too, and slots of the table. Any thread. */
 uint32_t fdb_count(const struct fdb *f);
 uint32_t fdb_count_port(const struct fdb *f, uint16_t port);

@@ -142,6 +142,25 @@ bool fdb_tend(struct fdb *f, uint32_t now_s, uint32_t budget)
 	return true;
 }
 
+static void entry_of(uint64_t key, uint64_t val, struct fdb_entry *e)
+{
+	e->key = key;
+	e->port = (uint16_t)val;
+	e->is_static = val & FDB_FIXED;
+	e->heard_s = fdb_val_heard(val);
+}
+
+/* The table does not grow meanwhile: that is this thread's doing. */
+bool fdb_get(const struct fdb *f, uint64_t key, struct fdb_entry *e)
+{
+	uint64_t val = fdb_find(f, key, fdb_hash(f, key));
+
+	if (val == FDB_MISS)
+		return false;
+	entry_of(key, val, e);
+	return true;
+}
+
 /*
  * The cursor is a place in the hash's 32 bits, with the size of the table that it was taken from, so that it stays good when the
  * table grows: place << 16 | shift << 2 | way.
@@ -159,10 +178,7 @@ bool fdb_next(const struct fdb *f, uint64_t *cursor, struct fdb_entry *e)
 
 		if (key == 0 || ((before ^ val) & FDB_TURNS)) /* see fdb_match() */
 			continue;
-		e->key = key & ~FDB_USED;
-		e->port = (uint16_t)val;
-		e->is_static = val & FDB_FIXED;
-		e->heard_s = fdb_val_heard(val);
+		entry_of(key & ~FDB_USED, val, e);
 		s++;
 		*cursor = s / FDB_WAYS << t->shift << 16 | (uint64_t)t->shift << 2 | s % FDB_WAYS;
 		return true;

@@ -349,8 +349,14 @@ static void learned(struct worker *w, const struct port *in, uint64_t key, int r
 
 	if (r < 0)
 		c->learn_refused++;
-	else if (r == 1)
+	if (r == 1) {
+		struct port *was = rcu_dereference(w->dp->ports[from]);
+
 		c->moved++;
+		/* Written when it changes, and read by one who looks once a second. */
+		if (was && !CMM_LOAD_SHARED(was->left))
+			CMM_STORE_SHARED(was->left, true);
+	}
 	if (unlikely(feed) && r >= 0 && from != in->idx)
 		feed_learned(w, feed, key, in, from);
 }

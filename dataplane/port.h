@@ -69,6 +69,7 @@ struct port {
 	uint16_t idx;
 	uint32_t gen;	    /* differs from every other port that had or will have this index */
 	bool link_up;	    /* written by the control thread, read by workers */
+	bool left;	    /* an address behind it was heard behind another: set by workers, cleared by who looks */
 	struct port_rt *rt; /* RCU */
 	struct kind_port kp;
 	struct port_tx tx[DP_MAX_WORKERS];

@@ -12,6 +12,8 @@
  *      port web1 kind=veth    its addresses, bound behind the trunk      pair, programs, limits
  *
  * One table: an address of a container's is told to both engines from the one object, in the one transaction.
+ * A learned one that the switch has heard elsewhere since is forgotten here: within about a second if the switch had it behind the trunk, within
+ * ten if not.
  *
  * What is here is translation: the schema's structs to those of bpf/, and state, counters and addresses back to JSON. The kernel engine lives
  * as long as the daemon, and what it made outlives it.

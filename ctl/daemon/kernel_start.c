@@ -35,6 +35,27 @@ static void on_event(void *arg, const char *port, enum kern_event event)
 	watch_port_link(arg, port, words[event]);
 }
 
+/*
+ * Whose frames reach a container of the node cross the trunk, and the kernel hears where they come from. Whose do not, because he speaks to others of the
+ * switch's ports only, the switch alone has heard of since he left. The engines' seconds do not begin together: where it is not clear who has heard
+ * him last he is forgotten, which loses nothing, for frames to him then go both ways.
+ */
+static bool is_elsewhere(void *arg, uint16_t vlan, const uint8_t mac[6], uint32_t age_s)
+{
+	const struct ctl *ctl = arg;
+	struct dp_fdb_entry e;
+
+	if (!ctl->trunk || !dp_fdb_find(ctl->dp, vlan, mac, &e) || !strcmp(e.port, ctl->trunk))
+		return false;
+	return e.is_static || e.age_s <= age_s + 1;
+}
+
+/* What the switch did not have behind the trunk when it was heard elsewhere is found when the kernel engine looks by itself. */
+static void on_leave(void *arg)
+{
+	kern_fdb_tend(((struct ctl *)arg)->kern);
+}
+
 static void open_trunk(struct ctl *ctl, const struct config *c)
 {
 	struct kern_error bad = {0};
@@ -48,12 +69,14 @@ static void open_trunk(struct ctl *ctl, const struct config *c)
 		return;
 	}
 	ctl->trunk = c->trunk_name;
+	dp_fdb_on_leave(ctl->dp, ctl->trunk, on_leave, ctl);
 	log_printf(LOG_INFO, "trunk %s: %s (%s)", ctl->trunk, ctl->trunk_netdev.by, ctl->trunk_netdev.why);
 }
 
 void kernel_open(struct ctl *ctl, const struct config *c)
 {
-	struct kern_config config = {.bpf_dir = c->bpf_dir, .log = log_line, .event = on_event, .event_arg = ctl};
+	struct kern_config config = {
+		.bpf_dir = c->bpf_dir, .log = log_line, .event = on_event, .elsewhere = is_elsewhere, .arg = ctl};
 	struct kern_features features;
 	struct kern_error bad = {0};
 
@@ -79,8 +102,10 @@ void kernel_open(struct ctl *ctl, const struct config *c)
 
 void kernel_close(struct ctl *ctl)
 {
-	if (ctl->kern)
-		kern_close(ctl->kern);
+	if (!ctl->kern)
+		return;
+	dp_fdb_on_leave(ctl->dp, "", NULL, NULL);
+	kern_close(ctl->kern);
 	ctl->kern = NULL;
 }
 

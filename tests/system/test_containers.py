@@ -162,6 +162,44 @@ def test_learned_addresses_are_told_once(t):
     assert we.recv(time.monotonic() + DEADLINE_S, lambda f: f.raw == moved)
 
 
+@deadline(120)
+def test_addresses_that_move_and_speak_only_beyond_the_trunk(t):
+    """
+    An address behind a container moves to where only the switch hears it, and speaks to nobody on this side of the trunk. The kernel lets go of it,
+    soon if the switch knew it behind the trunk, at its next look if not; one that has moved the other way it keeps.
+    """
+    node = trunk_node(t)
+    a, c = container(node, "a", 1, vlan=100, mac=None), container(node, "c", 3, vlan=100)
+    d, e = host(t, node, "d", 50, vlan=100), host(t, node, "e", 51, vlan=100)
+    e.ping(d.addr)
+    wa, wc, wd, we = a.wire(), c.wire(), d.wire(), e.wire()
+    here = lambda mac: {x["port"] for x in node.fdb(mac=mac)}
+
+    def say(wire, src, to, dst):
+        frame = test_frame(src, dst=dst, text=f"{src} to {dst}")
+        wire.send(frame)
+        assert to.recv(time.monotonic() + DEADLINE_S, lambda f: f.raw == frame), (src, dst)
+
+    one, two, unseen, back = (f"02:00:00:00:00:7{n}" for n in (6, 7, 8, 9))
+    say(we, back, wd, d.mac)
+    wait_for(lambda: node.fdb(mac=back)[0]["age_s"] > 2, "it has been silent out there")
+    say(wa, back, wc, c.mac)
+    say(wa, unseen, wc, c.mac)
+    assert here(unseen) == {"a"} and here(back) == {"a", "e"}
+    # Not by the look that comes every ten seconds: not twice in so short a time.
+    for seen in (one, two):
+        say(wa, seen, wd, d.mac)
+        assert here(seen) == {"a"}
+        say(we, seen, wd, d.mac)
+        wait_for(lambda seen=seen: here(seen) == {"e"}, "it is not local any more", DEADLINE_S / 2)
+        say(wc, c.mac, we, seen)
+    say(we, unseen, wd, d.mac)
+    wait_for(lambda: here(unseen) == {"e"}, "found at the next look", 2 * DEADLINE_S)
+    say(wc, c.mac, we, unseen)
+    assert "a" in here(back)
+    say(wc, c.mac, wa, back)
+
+
 def test_deleted_ports_leave_no_netdev(t):
     """After `port del` both ends are gone, and its addresses from the FDB; the port can be made again."""
     node = trunk_node(t)

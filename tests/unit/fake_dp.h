@@ -257,6 +257,15 @@ int dp_fdb_flush(struct dp *dp, const char *port)
 	return fake_port_index(dp, port) < 0 ? -ENOENT : 0;
 }
 
+bool dp_fdb_find(struct dp *dp, uint16_t vlan, const uint8_t mac[6], struct dp_fdb_entry *out)
+{
+	return false;
+}
+
+void dp_fdb_on_leave(struct dp *dp, const char *port, void (*cb)(void *arg), void *arg)
+{
+}
+
 /* --- events: a test calls fake_dp.cb itself --- */
 
 int dp_events_start(struct dp *dp, dp_event_cb cb, void *arg)

@@ -50,6 +50,26 @@ static void learned_address_is_found_in_its_vlan_only(void **state)
 	done(f);
 }
 
+static void entry_tells_where_and_when(void **state)
+{
+	struct fdb *f = make(100);
+	struct fdb_entry e;
+
+	(void)state;
+	assert_false(fdb_get(f, key_of(1, 1), &e));
+	assert_int_equal(fdb_learn(f, key_of(1, 1), 5, 7), 0);
+	assert_true(fdb_get(f, key_of(1, 1), &e));
+	assert_true(e.key == key_of(1, 1) && e.port == 5 && e.heard_s == 7 && !e.is_static);
+	assert_int_equal(fdb_learn(f, key_of(1, 1), 6, 9), 1);
+	assert_true(fdb_get(f, key_of(1, 1), &e));
+	assert_true(e.port == 6 && e.heard_s == 9);
+	assert_int_equal(fdb_bind(f, key_of(1, 1), 3), 0);
+	assert_true(fdb_get(f, key_of(1, 1), &e));
+	assert_true(e.port == 3 && e.is_static);
+	assert_false(fdb_get(f, key_of(2, 1), &e));
+	done(f);
+}
+
 static void heard_address_is_new_known_or_bound(void **state)
 {
 	struct fdb *f = make(100);
@@ -424,6 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(key_splits_into_vlan_and_address),
 		cmocka_unit_test(learned_address_is_found_in_its_vlan_only),
+		cmocka_unit_test(entry_tells_where_and_when),
 		cmocka_unit_test(heard_address_is_new_known_or_bound),
 		cmocka_unit_test(age_is_written_at_most_once_a_second),
 		cmocka_unit_test(moved_address_takes_its_count_along),
