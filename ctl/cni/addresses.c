@@ -7,6 +7,8 @@
 
 #include "addresses.h"
 
+#define LABEL_MAX 255 /* the daemon's limit */
+
 /* --- reading ------------------------------------------------------------------------------------------------------------------ */
 
 static bool is_string_or_none(const json_t *v)
@@ -236,15 +238,25 @@ bool addresses_spoofcheck(const struct addresses *a, const struct cni_conf *c)
 	return c->spoofcheck == SPOOFCHECK_ON || (c->spoofcheck == SPOOFCHECK_DEFAULT && json_array_size(a->ips));
 }
 
+/* Whose port it is. Its label is what GC has of an attachment that nobody else remembers (gc.h). */
+static json_t *attachment(const struct cni_conf *c, const struct cni_env *env)
+{
+	json_t *attrs = json_copy(c->attrs);
+
+	json_object_set_new(attrs, "netns", json_string(env->netns));
+	json_object_set_new(attrs, "ifname", json_string(env->ifname));
+	if (strlen(env->container) <= LABEL_MAX)
+		json_object_set_new(attrs, "label", json_string(env->container));
+	return attrs;
+}
+
 json_t *addresses_port(const struct addresses *a, const struct cni_conf *c, const struct cni_env *env, const char *mac)
 {
-	json_t *attrs = json_copy(c->attrs), *addr = json_array(), *ips = json_array(), *gateways = json_array();
+	json_t *attrs = attachment(c, env), *addr = json_array(), *ips = json_array(), *gateways = json_array();
 	char bare[64];
 	size_t i;
 	json_t *ip;
 
-	json_object_set_new(attrs, "netns", json_string(env->netns));
-	json_object_set_new(attrs, "ifname", json_string(env->ifname));
 	json_array_foreach (a->ips, i, ip) {
 		const char *text = text_of(ip, "address");
 
@@ -269,10 +281,8 @@ json_t *addresses_port(const struct addresses *a, const struct cni_conf *c, cons
 
 json_t *addresses_asking(const struct cni_conf *c, const struct cni_env *env, const char *mac)
 {
-	json_t *attrs = json_copy(c->attrs);
+	json_t *attrs = attachment(c, env);
 
-	json_object_set_new(attrs, "netns", json_string(env->netns));
-	json_object_set_new(attrs, "ifname", json_string(env->ifname));
 	if (c->spoofcheck != SPOOFCHECK_OFF)
 		json_object_set_new(attrs, "ips", json_pack("[s]", "0.0.0.0"));
 	if (*mac)

@@ -38,8 +38,8 @@ void addresses_free(struct addresses *a);
 void addresses_prefer_dns(struct addresses *a, json_t *dns);
 
 /*
- * The port's attributes: c->attrs with netns, ifname, addr, gateway, mac and ips. A new object, or NULL with *err. `mac` is
- * empty or the address to be given.
+ * The port's attributes: c->attrs with netns, ifname, label (the container's id, unless it is longer than one may be), addr, gateway,
+ * mac and ips. A new object. `mac` is empty or the address to be given.
  *
  * Anti-spoofing (`ips`) is on if the configuration says so, or says nothing and there are addresses.
  */

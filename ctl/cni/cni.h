@@ -17,10 +17,12 @@
  *      conf.h        environment and configuration, checked: what is wanted
  *      addresses.h   which addresses, routes and name servers: IPAM's, or asked for by name
  *      result.h      what a runtime reads, in the version that it speaks
+ *      gc.h          GC: what no attachment has any more
  *      commands.h    ADD, DEL, CHECK, STATUS, GC, VERSION: the order of things, and the way back
  *
- * Nothing is kept between calls. A port's name is derived from container, interface and network (conf.h), so DEL finds what ADD
- * made with nothing but what the runtime says again, on any day; GC knows a network's ports by their names and their owner.
+ * Nothing is kept between calls but by the daemon. A port's name is derived from container, interface and network (conf.h), so DEL finds
+ * what ADD made with nothing but what the runtime says again, on any day; GC knows a network's ports by their names and their owner, and
+ * whose they were by their labels.
  *
  * One thread, one short life; memory that a failure leaves behind is the kernel's to take back.
  *

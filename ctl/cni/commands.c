@@ -12,6 +12,7 @@
 #include "check.h"
 #include "commands.h"
 #include "delegate.h"
+#include "gc.h"
 #include "link.h"
 #include "node.h"
 #include "result.h"
@@ -239,46 +240,21 @@ static int command_check(struct call *c, struct cni_error *err)
 	return ret || !c->conf.ipam ? ret : delegate(&c->conf, &c->env, CNI_CHECK, NULL, err);
 }
 
-/* {"port name":true} for every attachment that stays. */
-static int valid_names(const struct cni_conf *conf, json_t **names, struct cni_error *err)
-{
-	const json_t *list = json_object_get(conf->json, "cni.dev/valid-attachments");
-	char name[PORT_NAME_SIZE];
-	json_t *entry;
-	size_t i;
-
-	*names = json_object();
-	/* Without the list everything would be stale. */
-	if (!json_is_array(list))
-		return cni_fail(err, CNI_BAD_CONFIG, NULL, "cni.dev/valid-attachments: %s", list ? "must be a list" : "missing");
-	json_array_foreach (list, i, entry) {
-		const char *container = json_string_value(json_object_get(entry, "containerID"));
-		const char *ifname = json_string_value(json_object_get(entry, "ifname"));
-
-		if (!container || !ifname)
-			return cni_fail(err, CNI_BAD_CONFIG, NULL,
-					"cni.dev/valid-attachments[%zu]: must have containerID and ifname", i);
-		conf_port_name(name, conf->name, container, ifname);
-		json_object_set_new(*names, name, json_true());
-	}
-	return 0;
-}
-
 static int command_gc(struct call *c, struct cni_error *err)
 {
 	struct cni_error port_err;
-	json_t *names;
-	int ret = valid_names(&c->conf, &names, err), ipam;
+	json_t *valid;
+	int ret = gc_valid(&c->conf, &valid, err), ipam;
 
 	if (!ret) {
 		ret = node_open(&c->node, &c->conf, &port_err);
 		if (!ret)
-			ret = node_gc(&c->node, c->conf.name, names, &port_err);
+			ret = gc_ports(&c->node, &c->conf, &c->env, valid, &port_err);
 		node_close(&c->node);
 		ipam = c->conf.ipam ? delegate(&c->conf, &c->env, CNI_GC, NULL, err) : 0;
 		ret = both(ret, &port_err, ipam, err);
 	}
-	json_decref(names);
+	json_decref(valid);
 	return ret;
 }
 

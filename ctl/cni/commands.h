@@ -18,7 +18,7 @@
  *              is not known and an address that is not reserved are what DEL wants. The daemon not being there is an error, TRY_AGAIN:
  *              the port is in its state and would come back.
  *      CHECK   prevResult against the netdev, its addresses and routes; the daemon's port; IPAM CHECK
- *      GC      ports of this network that are in no valid attachment, then IPAM GC, whatever became of the first
+ *      GC      of each port of this network that is in no valid attachment: IPAM DEL, then the port (gc.h); then IPAM GC, whatever became of those
  *      STATUS  the daemon, then IPAM STATUS
  */
 

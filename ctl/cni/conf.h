@@ -36,6 +36,7 @@
 #define CONF_IPAM_TIMEOUT_MS  30000
 #define CONF_TIMEOUT_MS_LIMIT 600000
 #define CONF_MAX_IPS	      16
+#define CONF_VALID	      "cni.dev/valid-attachments" /* GC's list */
 
 enum cni_command { CNI_ADD, CNI_DEL, CNI_CHECK, CNI_GC, CNI_STATUS, CNI_VERSION, CNI_COMMANDS };
 
@@ -67,6 +68,8 @@ struct cni_conf {
 
 /* CNI_ variables from the environment, and whether the command has all it needs. BAD_ENVIRONMENT. */
 int env_read(struct cni_env *env, struct cni_error *err);
+/* Put them, and `command`, into the environment; what is NULL stays as it is there. */
+void env_export(const struct cni_env *env, enum cni_command command);
 
 /*
  * Check a configuration. Takes over `json`, also when it fails; conf_free() is due either way. INCOMPATIBLE, UNSUPPORTED,

@@ -59,7 +59,7 @@ static int find(const struct cni_conf *c, const struct cni_env *env, char *path,
 /* --- running ------------------------------------------------------------------------------------------------------------------ */
 
 /* In the child. */
-static void become(const char *path, const char *command, int in, int out)
+static void become(const char *path, enum cni_command command, const struct cni_env *env, int in, int out)
 {
 	char *argv[] = {(char *)path, NULL};
 
@@ -67,14 +67,15 @@ static void become(const char *path, const char *command, int in, int out)
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_DFL);
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || setenv("CNI_COMMAND", command, 1) < 0)
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
 		_exit(126);
+	env_export(env, command);
 	execv(path, argv);
 	dprintf(STDERR_FILENO, "sluice-cni: %s: %s\n", path, strerror(errno));
 	_exit(127);
 }
 
-static int start(struct run *r, const char *path, const char *command)
+static int start(struct run *r, const char *path, enum cni_command command, const struct cni_env *env)
 {
 	int in[2], out[2];
 
@@ -87,7 +88,7 @@ static int start(struct run *r, const char *path, const char *command)
 	}
 	r->pid = fork();
 	if (r->pid == 0)
-		become(path, command, in[0], out[1]);
+		become(path, command, env, in[0], out[1]);
 	if (r->pid > 0)
 		setpgid(r->pid, r->pid); /* whoever comes first: a kill must not miss it */
 	close(in[0]);
@@ -177,7 +178,8 @@ static int reap(struct run *r, int *status)
 }
 
 /* Run the program to its end: its status in *status, its output in r->output, ended by NUL. 0 or a negative errno. */
-static int run(struct run *r, const char *path, const char *command, const char *input, int timeout_ms, int *status)
+static int run(struct run *r, const char *path, enum cni_command command, const struct cni_env *env, const char *input,
+	       int timeout_ms, int *status)
 {
 	int ret, late;
 
@@ -188,7 +190,7 @@ static int run(struct run *r, const char *path, const char *command, const char 
 	r->input = input;
 	r->input_left = strlen(input);
 	r->deadline_ms = now_ms() + timeout_ms;
-	ret = start(r, path, command);
+	ret = start(r, path, command, env);
 	if (ret < 0)
 		return ret;
 	ret = converse(r);
@@ -230,8 +232,8 @@ static int plugin_failed(const struct cni_conf *c, const json_t *said, int statu
 			WEXITSTATUS(status));
 }
 
-static int run_once(const struct cni_conf *c, const char *path, const char *command, const json_t *config, json_t **said,
-		    struct cni_error *err)
+static int run_once(const struct cni_conf *c, const struct cni_env *env, const char *path, enum cni_command command,
+		    const json_t *config, json_t **said, struct cni_error *err)
 {
 	char *input = json_dumps(config, JSON_COMPACT);
 	json_error_t bad;
@@ -241,7 +243,7 @@ static int run_once(const struct cni_conf *c, const char *path, const char *comm
 	*said = NULL;
 	if (!input)
 		return cni_no_memory(err);
-	ret = run(&r, path, command, input, c->ipam_timeout_ms, &status);
+	ret = run(&r, path, command, env, input, c->ipam_timeout_ms, &status);
 	free(input);
 	if (ret == 0)
 		*said = json_loads(r.output, JSON_REJECT_DUPLICATES, &bad);
@@ -254,11 +256,12 @@ static int run_once(const struct cni_conf *c, const char *path, const char *comm
 /* --- versions ----------------------------------------------------------------------------------------------------------------- */
 
 /* The newest that the plugin and the configuration both know: CNI_VERSIONS if none. */
-static int common_version(const struct cni_conf *c, const char *path, enum cni_version *common, struct cni_error *err)
+static int common_version(const struct cni_conf *c, const struct cni_env *env, const char *path, enum cni_version *common,
+			  struct cni_error *err)
 {
 	json_t *said, *version;
 	size_t i;
-	int ret = run_once(c, path, "VERSION", c->json, &said, err);
+	int ret = run_once(c, env, path, CNI_VERSION, c->json, &said, err);
 
 	*common = CNI_VERSIONS;
 	json_array_foreach (json_object_get(said, "supportedVersions"), i, version) {
@@ -271,20 +274,20 @@ static int common_version(const struct cni_conf *c, const char *path, enum cni_v
 	return ret;
 }
 
-static int run_as(const struct cni_conf *c, const char *path, const char *command, enum cni_version version, json_t **said,
-		  struct cni_error *err)
+static int run_as(const struct cni_conf *c, const struct cni_env *env, const char *path, enum cni_command command,
+		  enum cni_version version, json_t **said, struct cni_error *err)
 {
 	json_t *config = json_copy(c->json);
 	int ret;
 
 	json_object_set_new(config, "cniVersion", json_string(cni_version_name(version)));
-	ret = run_once(c, path, command, config, said, err);
+	/* A DEL that a GC came to is one like all others. */
+	if (command != CNI_GC)
+		json_object_del(config, CONF_VALID);
+	ret = run_once(c, env, path, command, config, said, err);
 	json_decref(config);
 	return ret;
 }
-
-static const char *const names[CNI_COMMANDS] = {
-	[CNI_ADD] = "ADD", [CNI_DEL] = "DEL", [CNI_CHECK] = "CHECK", [CNI_GC] = "GC", [CNI_STATUS] = "STATUS"};
 
 int delegate(const struct cni_conf *c, const struct cni_env *env, enum cni_command command, json_t **result, struct cni_error *err)
 {
@@ -299,15 +302,15 @@ int delegate(const struct cni_conf *c, const struct cni_env *env, enum cni_comma
 	if (ret)
 		return ret;
 	if (command == CNI_GC || command == CNI_STATUS) {
-		ret = common_version(c, path, &version, err);
+		ret = common_version(c, env, path, &version, err);
 		if (ret || version < CNI_1_1_0 || version == CNI_VERSIONS)
 			return ret;
 	}
-	ret = run_as(c, path, names[command], version, &said, err);
+	ret = run_as(c, env, path, command, version, &said, err);
 	first = *err;
-	if (ret == CNI_INCOMPATIBLE && common_version(c, path, &version, err) == 0 && version < c->version) {
+	if (ret == CNI_INCOMPATIBLE && common_version(c, env, path, &version, err) == 0 && version < c->version) {
 		json_decref(said);
-		ret = run_as(c, path, names[command], version, &said, err);
+		ret = run_as(c, env, path, command, version, &said, err);
 	} else if (ret == CNI_INCOMPATIBLE)
 		*err = first;
 	if (!ret && result && !json_is_object(said))

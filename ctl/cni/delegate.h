@@ -4,7 +4,7 @@
 
 /*
  * Running the IPAM plugin: a program of the name in `ipam.type`, found in CNI_PATH, with our environment and our configuration
- * on its stdin.
+ * on its stdin. Where GC has it called for another attachment (gc.h), `env` says for which.
  *
  * It is another's program, so it is held to bounds: `ipamTimeoutMs` for its whole run, after which it and what it started in its
  * process group are killed; CONF_BYTES_MAX of output; a result that is a JSON object. Its stderr is ours, as the specification
@@ -23,7 +23,8 @@
 #include "conf.h"
 
 /*
- * Run it with `command`, which may be another than our own: DEL takes an ADD back. *result (ADD only; NULL for others) is what
+ * Run it with `command`, which may be another than our own: DEL takes an ADD back. Variables that are set in `env` are set for it,
+ * others are as they are in our environment. *result (ADD only; NULL for others) is what
  * it printed. The plugin's own error, code and all, or BAD_CONFIG (none of that name), IO, TRY_AGAIN (too slow), DECODE (junk),
  * IPAM.
  */

@@ -72,6 +72,17 @@ static const struct {
 	{0, "CNI_ARGS", offsetof(struct cni_env, args), NULL, NULL},
 };
 
+void env_export(const struct cni_env *env, enum cni_command command)
+{
+	setenv("CNI_COMMAND", commands[command].name, 1);
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		const char *value = *(const char *const *)((const char *)env + variables[i].offset);
+
+		if (value)
+			setenv(variables[i].variable, value, 1);
+	}
+}
+
 static const char *variable(const char *name)
 {
 	const char *value = getenv(name);

@@ -11,7 +11,6 @@
 #define CLIENT	    "cni"
 #define FULL_MIN_MS 5 /* between two tries at a daemon that is full */
 #define FULL_MAX_MS 100
-#define GC_CHUNK    1000 /* ports that go in one request: well below the daemon's longest line */
 
 static int64_t now_ms(void)
 {
@@ -263,38 +262,20 @@ int node_del(struct node *node, const char *name, struct cni_error *err)
 	return failed(&said, err);
 }
 
-static bool is_stale(const json_t *port, const char *network, const json_t *names)
+int node_ports(struct node *node, const char *network, json_t **ports, struct cni_error *err)
 {
-	const char *name = member(port, "name");
-
-	return !strcmp(member(port, "owner"), CLIENT) && conf_port_of_network(name, network) && !json_object_get(names, name);
-}
-
-int node_gc(struct node *node, const char *network, const json_t *names, struct cni_error *err)
-{
-	json_t *result, *port, *ops = json_array();
-	struct sluice_generation at;
 	struct sluice_error said;
+	json_t *result, *port;
 	size_t i;
-	int ret = call(node, "get", json_pack("{s:s}", "object", "port"), &result, &said);
 
-	if (ret)
-		failed(&said, err);
-	json_array_foreach (json_object_get(result, "objects"), i, port) {
-		if (ret || !is_stale(port, network, names))
-			continue;
-		json_array_append_new(
-			ops, json_pack("{s:s, s:s, s:O}", "op", "del", "object", "port", "name", json_object_get(port, "name")));
-		if (json_array_size(ops) < GC_CHUNK)
-			continue;
-		ret = apply(node, ops, &at, &said) ? failed(&said, err) : 0;
-		ops = json_array();
-	}
-	if (!ret && json_array_size(ops))
-		ret = apply(node, json_incref(ops), &at, &said) ? failed(&said, err) : 0;
-	json_decref(ops);
+	*ports = json_array();
+	if (call(node, "get", json_pack("{s:s}", "object", "port"), &result, &said))
+		return failed(&said, err);
+	json_array_foreach (json_object_get(result, "objects"), i, port)
+		if (!strcmp(member(port, "owner"), CLIENT) && conf_port_of_network(member(port, "name"), network))
+			json_array_append(*ports, port);
 	json_decref(result);
-	return ret ? err->code : 0;
+	return 0;
 }
 
 /* --- status ------------------------------------------------------------------------------------------------------------------- */

@@ -42,8 +42,8 @@ int node_set(struct node *node, const char *name, const json_t *attrs, struct cn
 int node_del(struct node *node, const char *name, struct cni_error *err);
 /* The port as `get` shows it, {"attrs", "error", ...}; NULL and 0 if there is none. */
 int node_port(struct node *node, const char *name, json_t **port, struct cni_error *err);
-/* Delete our ports of a network that are not among `names`, a JSON object with a member for each. */
-int node_gc(struct node *node, const char *network, const json_t *names, struct cni_error *err);
+/* Our ports of a network, each as node_port() has it: a new list, also if it fails. */
+int node_ports(struct node *node, const char *network, json_t **ports, struct cni_error *err);
 /* Whether the node has ports of this kind: a daemon may be without the kernel engine. NOT_AVAILABLE. */
 int node_status(struct node *node, struct cni_error *err);
 

@@ -43,6 +43,8 @@ struct port_conf {
 	 */
 	bool host_has_pcp;
 	uint8_t host_pcp;
+
+	char label[256]; /* whose it is, in its maker's own words */
 };
 
 _Static_assert(sizeof(struct vlan_conf) <= SCHEMA_CONF_MAX && sizeof(struct port_conf) <= SCHEMA_CONF_MAX, "raise SCHEMA_CONF_MAX");

@@ -90,6 +90,9 @@ static const struct schema_attr attrs[] = {
 	{"out_bps", SCHEMA_U64, RATE(out.bps), .doc = "sent to the port at most, whole frames; 0: no limit"},
 	{"out_pps", SCHEMA_U64, FRAMES(out.pps), .doc = "sent to the port at most; 0: no limit"},
 	{"out_burst_bytes", SCHEMA_U64, BURST(out.burst_bytes), .doc = "burst of out_bps; 0: made from the rate"},
+
+	{"label", SCHEMA_STRING, OF(label),
+	 .doc = "whose port it is, for who made it: a container's id, a guest's name; nothing follows from it"},
 	{.name = NULL},
 };
 

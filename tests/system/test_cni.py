@@ -183,7 +183,7 @@ def test_rates_and_their_directions(t):
 
     limits = {"inBps": 1, "inPps": 2, "inBurstBytes": 3, "outBps": 4, "outPps": 5, "outBurstBytes": 6}
     got = attrs(**limits, isolated=True, **{"class": "online"})
-    assert got == {"kind": "veth", "netns": "/run/netns/box", "ifname": "eth0", "vlan": 100, "in_bps": 1, "in_pps": 2, "in_burst_bytes": 3,
+    assert got == {"kind": "veth", "netns": "/run/netns/box", "ifname": "eth0", "label": "c0ffee", "vlan": 100, "in_bps": 1, "in_pps": 2, "in_burst_bytes": 3,
                    "out_bps": 4, "out_pps": 5, "out_burst_bytes": 6, "isolated": True, "class": "online"}, got
     got = attrs(**limits, runtimeConfig={"bandwidth": {"egressRate": 10**10, "egressBurst": 1601, "ingressRate": 2048}})
     assert (got["in_bps"], got["in_burst_bytes"], got["out_bps"], got["out_pps"]) == (10**10, 201, 2048, 5) and "out_burst_bytes" not in got, got
@@ -409,27 +409,85 @@ def test_del_is_silent_whatever_is_missing(t):
 
 
 def test_gc_removes_what_is_not_valid(t):
-    """Ports of this network in no valid attachment go; those of other networks, of other owners, and the valid ones stay; IPAM is told."""
+    """Ports of this network in no valid attachment go; those of other networks, of other owners, and the valid ones stay; IPAM is told of each, and of GC."""
     c = Cni(t)
     log = os.path.join(t.tmp, "ipam.log")
     says = '#!/bin/sh\ncat > /dev/null\n[ $CNI_COMMAND = VERSION ] && echo \'{"supportedVersions":["1.0.0","1.1.0"]}\' && exit\n'
-    ipam = c.plugin("noting", says + f"echo $CNI_COMMAND >> {log}\n[ $CNI_COMMAND = ADD ] && echo '{{\"ips\":[{{\"address\":\"10.9.0.2/24\"}}]}}'\nexit 0\n")
+    ipam = c.plugin("noting", says + f"echo $CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME [$CNI_NETNS] [$CNI_ARGS] >> {log}\n[ $CNI_COMMAND = ADD ] && echo '{{\"ips\":[{{\"address\":\"10.9.0.2/24\"}}]}}'\nexit 0\n")
     for network, container, ifname in (("red", "a", "eth0"), ("red", "a", "eth1"), ("red", "b", "eth0"), ("blue", "a", "eth2")):
         c.call("ADD", c.conf(name=network, ipam=ipam), CNI_CONTAINERID=container, CNI_IFNAME=ifname if container == "a" else "eth9")
     c.node.add("port", "a-eth0-" + "0" * 32, "cni", kind="veth", vlan=100)
     c.node.add("port", "web1", "scheduler", kind="veth", vlan=100)
+    os.unlink(log)
     before = set(c.node.ports())
-    nobody = {"CNI_CONTAINERID": None, "CNI_NETNS": None, "CNI_IFNAME": None}
     valid = {"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth1"}]}
-    c.fails("GC", c.conf(ipam=ipam), 7, "valid-attachments: missing", **nobody)
+    c.fails("GC", c.conf(ipam=ipam), 7, "valid-attachments: missing", **NOBODY)
     assert set(c.node.ports()) == before
-    assert c.call("GC", {**c.conf(ipam=ipam), **valid}, **nobody) is None
+    assert c.call("GC", {**c.conf(ipam=ipam), **valid}, **NOBODY) is None
     assert {n[:7] for n in before - set(c.node.ports())} == {"a-eth0-", "b-eth9-"}, c.node.ports()
     assert len(c.node.ports()) == 4
     with open(log, encoding="ascii") as f:
-        assert f.read().split() == ["ADD"] * 4 + ["GC"]
-    # An IPAM plugin from before 1.1.0 has no GC, and nothing to do.
-    assert c.call("GC", {**c.conf(ipam=c.host_local()), **valid}, **nobody) is None
+        assert f.read().splitlines() == ["DEL a eth0 [] []", "DEL b eth9 [] []", "GC [] []"]
+    # The wish of a GC that another attachment's variables are left in.
+    assert c.call("GC", {**c.conf(ipam=ipam), **valid}, CNI_ARGS="IgnoreUnknown=1") is None
+    with open(log, encoding="ascii") as f:
+        assert f.read().splitlines()[3:] == ["GC c0ffee eth0 [/run/netns/box] [IgnoreUnknown=1]"]
+
+
+NOBODY = {"CNI_CONTAINERID": None, "CNI_NETNS": None, "CNI_IFNAME": None}
+
+
+def test_gc_gives_addresses_back(t):
+    """host-local of before 1.1.0 has no GC: each stale attachment gets its DEL, whatever is left of its namespace; valid ones keep their addresses."""
+    c = Cni(t)
+    conf = c.conf(ipam=c.host_local())
+    long = "f" * 64
+    for container, ifname in ((long, "eth0"), (long, "eth1"), ("b", "eth2")):
+        c.call("ADD", conf, CNI_CONTAINERID=container, CNI_IFNAME=ifname)
+    assert len(c.reserved()) == 3
+    assert c.call("GC", {**conf, "cni.dev/valid-attachments": [{"containerID": long, "ifname": "eth1"}]}, **NOBODY) is None
+    assert c.reserved() == ["10.9.0.3"] and only(c.node.ports("cni"))[1]["attrs"]["label"] == long
+    run("ip", "netns", "del", "box")
+    assert c.call("GC", {**conf, "cni.dev/valid-attachments": []}, **NOBODY) is None
+    c.clean()
+
+
+def test_gc_goes_on(t):
+    """A plugin that fails for one attachment keeps its port for the next GC; the others go, IPAM GC is called, and the error is told."""
+    c = Cni(t)
+    log = os.path.join(t.tmp, "ipam.log")
+    ipam = c.plugin("fails", f"""#!/bin/sh
+cat > /dev/null
+[ $CNI_COMMAND = VERSION ] && echo '{{"supportedVersions":["1.1.0"]}}' && exit
+[ $CNI_COMMAND = ADD ] && echo '{{"ips":[{{"address":"10.9.0.2/24"}}]}}' && exit
+echo $CNI_COMMAND >> {log}
+[ $CNI_COMMAND$CNI_CONTAINERID = DELb -a ! -e {t.tmp}/mended ] && echo '{{"code":11,"msg":"pool is locked"}}' && exit 1
+exit 0
+""")
+    conf = {**c.conf(ipam=ipam), "cni.dev/valid-attachments": []}
+    for i, container in enumerate("abc"):
+        c.call("ADD", c.conf(ipam=ipam), CNI_CONTAINERID=container, CNI_IFNAME=f"eth{i}")
+    c.fails("GC", conf, 11, "fails: pool is locked", **NOBODY)
+    assert only(c.node.ports("cni"))[1]["attrs"]["label"] == "b"
+    with open(log, encoding="ascii") as f:
+        assert f.read().split() == ["DEL"] * 3 + ["GC"]
+    with open(os.path.join(t.tmp, "mended"), "wb"):
+        pass
+    assert c.call("GC", conf, **NOBODY) is None
+    c.clean()
+
+
+def test_gc_believes_a_label_that_makes_the_name(t):
+    """A container id that is too long for a label, and a label that somebody has changed: the port goes, IPAM is not told, and stderr says so."""
+    c = Cni(t)
+    conf = {**c.conf(ipam=c.host_local()), "cni.dev/valid-attachments": []}
+    c.call("ADD", c.conf(ipam=c.host_local()), CNI_CONTAINERID="x" * 256)
+    assert "label" not in only(c.node.ports())[1]["attrs"]
+    c.call("ADD", c.conf(ipam=c.host_local()), CNI_IFNAME="eth1")
+    next(p for p in c.node.ports().values() if "label" in p["attrs"])["attrs"]["label"] = "cafe"
+    done = c.raw("GC", json.dumps(conf).encode(), **NOBODY)
+    assert done.returncode == 0 and not done.stdout and done.stderr.count(b"is not told") == 2, done
+    assert not c.node.ports() and len(c.reserved()) == 2
 
 
 # --- hostile input ------------------------------------------------------------------------------------------------------------------------

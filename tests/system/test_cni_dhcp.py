@@ -158,6 +158,32 @@ def test_a_lease_is_renewed(t):
 
 
 @deadline(120)
+def test_gc_gives_leases_back(t):
+    """
+    Containers whose namespace is gone, and of which nobody said DEL: GC has the server told that their addresses are free, and takes their ports. A
+    valid one keeps both.
+    """
+    c = Dhcp(t)
+    host(t, c.sluiced, "server", 1, vlan=100)
+    c.serve("server")
+    before = links()
+    boxes = {box: f"{box}-{'0123456789abcdef' * 3}" for box in ("dead1", "dead2", "alive")}
+    for box, container_id in boxes.items():
+        run("ip", "netns", "add", box)
+        c.call("ADD", c.conf("1.1.0"), CNI_CONTAINERID=container_id, CNI_NETNS=f"/run/netns/{box}")
+    for box in ("dead1", "dead2"):
+        run("ip", "netns", "del", box)
+    conf = c.conf("1.1.0", **{"cni.dev/valid-attachments": [{"containerID": boxes["alive"], "ifname": "eth0"}]})
+    assert c.call("GC", conf, CNI_CONTAINERID=None, CNI_NETNS=None, CNI_IFNAME=None) is None
+    c.wait_said("DHCPRELEASE", 2)
+    assert only(c.ports())[1]["attrs"]["label"] == boxes["alive"]
+    c.call("DEL", c.conf("1.1.0"), CNI_CONTAINERID=boxes["alive"], CNI_NETNS="/run/netns/alive")
+    c.wait_said("DHCPRELEASE", 3)
+    assert not c.ports()
+    wait_for(lambda: links() == before, "no netdev is left")
+
+
+@deadline(120)
 def test_while_it_asks(t):
     """No server yet: the container is there, may ask, and may speak from no address; then the server comes, and ADD goes on to its end."""
     c = Dhcp(t)

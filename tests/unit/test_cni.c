@@ -316,7 +316,7 @@ static void a_gateway_is_used_where_a_route_says_so(void **state)
 	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1", &add_env), 0);
 	from_result(&a, "{\"ips\":[{\"address\":\"10.0.0.2/24\",\"gateway\":\"10.0.0.1\"}]}");
 	assert_json(addresses_port(&a, &c, &add_env, ""),
-		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\","
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\",\"label\":\"c1\","
 		    "\"addr\":[\"10.0.0.2/24\"],\"ips\":[\"10.0.0.2\"]}");
 	addresses_free(&a);
 	from_result(&a,
@@ -325,7 +325,8 @@ static void a_gateway_is_used_where_a_route_says_so(void **state)
 		    "0\",\"gw\":\"fd00::1\"},"
 		    "{\"dst\":\"172.16.0.0/12\"},{\"dst\":\"fd01::/64\"}]}");
 	assert_json(addresses_port(&a, &c, &add_env, "02:00:00:00:00:01"),
-		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\",\"addr\":[\"10.0.0.2/"
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/"
+		    "c1\",\"ifname\":\"eth0\",\"label\":\"c1\",\"addr\":[\"10.0.0.2/"
 		    "24\",\"fd00::2/64\"],"
 		    "\"ips\":[\"10.0.0.2\",\"fd00::2\"],\"gateway\":[\"10.0.0.1\",\"fd00::1\"],\"mac\":\"02:00:00:00:00:01\"}");
 	assert_int_equal(addresses_routes(&a, routes, 4, &n, &err), 0);
@@ -347,7 +348,7 @@ static void who_asks_for_an_address_has_none_until_it_is_answered(void **state)
 	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1,\"ipam\":{\"type\":\"dhcp\"}", &add_env), 0);
 	assert_true(delegate_needs_link(&c));
 	assert_json(addresses_asking(&c, &add_env, "02:00:00:00:00:01"),
-		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\","
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\",\"label\":\"c1\","
 		    "\"ips\":[\"0.0.0.0\"],\"mac\":\"02:00:00:00:00:01\"}");
 	from_result(&a, "{\"ips\":[{\"address\":\"10.0.0.2/24\",\"gateway\":\"10.0.0.1\"}],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}");
 	assert_json(addresses_answered(&a, &c, &add_env),
@@ -355,7 +356,7 @@ static void who_asks_for_an_address_has_none_until_it_is_answered(void **state)
 	conf_free(&c);
 	assert_int_equal(read_conf(&c, "1.0.0", "\"vlan\":1,\"spoofcheck\":false,\"ipam\":{\"type\":\"dhcp\"}", &add_env), 0);
 	assert_json(addresses_asking(&c, &add_env, ""),
-		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\"}");
+		    "{\"kind\":\"veth\",\"vlan\":1,\"netns\":\"/run/netns/c1\",\"ifname\":\"eth0\",\"label\":\"c1\"}");
 	assert_json(addresses_answered(&a, &c, &add_env), "{\"addr\":[\"10.0.0.2/24\"],\"gateway\":[\"10.0.0.1\"]}");
 	addresses_free(&a);
 	conf_free(&c);

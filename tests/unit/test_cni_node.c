@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cni/node.h"
+#include "cni/gc.h"
 #include "fake_server.h"
 
 static char dir[32], path[64];
@@ -20,6 +20,7 @@ static struct cni_conf conf;
 static struct cni_error err;
 static struct node node;
 static json_t *attrs;
+static const struct cni_env gc_env = {.command = CNI_GC};
 
 static int setup(void **state)
 {
@@ -201,6 +202,7 @@ static void gc_deletes_the_stale_of_one_network(void **state)
 	char stale[PORT_NAME_SIZE], valid[PORT_NAME_SIZE], other[PORT_NAME_SIZE], answer[1024], want[256];
 	json_t *names = json_object();
 
+	conf.name = "red";
 	conf_port_name(stale, "red", "a", "eth0");
 	conf_port_name(valid, "red", "b", "eth0");
 	conf_port_name(other, "blue", "a", "eth0");
@@ -212,11 +214,27 @@ static void gc_deletes_the_stale_of_one_network(void **state)
 		 stale, valid, other, stale);
 	snprintf(want, sizeof(want), APPLY("{\"op\":\"del\",\"object\":\"port\",\"name\":\"%s\"}"), stale);
 	PLAY("<\"get\",\"params\":{\"object\":\"port\"}", answer, want, AT(7, 7), "<\"get\"", FAKE_OK("{\"objects\":[]}"));
-	assert_int_equal(node_gc(&node, "red", names, &err), 0);
+	assert_int_equal(gc_ports(&node, &conf, &gc_env, names, &err), 0);
 	/* Nothing stale: nothing is written. */
-	assert_int_equal(node_gc(&node, "red", names, &err), 0);
+	assert_int_equal(gc_ports(&node, &conf, &gc_env, names, &err), 0);
 	played_to_the_end();
 	json_decref(names);
+}
+
+static void gc_does_not_ask_a_daemon_that_fails_again_and_again(void **state)
+{
+	char first[PORT_NAME_SIZE], second[PORT_NAME_SIZE], answer[512];
+	json_t *none = json_object();
+
+	conf.name = "red";
+	conf_port_name(first, "red", "a", "eth0");
+	conf_port_name(second, "red", "b", "eth0");
+	snprintf(answer, sizeof(answer),
+		 FAKE_OK("{\"objects\":[{\"name\":\"%s\",\"owner\":\"cni\"},{\"name\":\"%s\",\"owner\":\"cni\"}]}"), first, second);
+	PLAY("<\"get\"", answer, "<apply", FAKE_ERROR(-32000, "no-space", "", "the disk is full", ""), "|");
+	assert_failed(gc_ports(&node, &conf, &gc_env, none, &err), CNI_REFUSED, "the disk is full");
+	played_to_the_end();
+	json_decref(none);
 }
 
 #define KINDS(kinds) FAKE_OK("{\"objects\":[{\"object\":\"node\",\"state\":{\"kinds\":[" kinds "]}}]}")
@@ -275,6 +293,7 @@ int main(void)
 		TEST(a_change_that_is_refused_is_left_to_the_caller),
 		TEST(deleting_leaves_alone_what_is_anothers),
 		TEST(gc_deletes_the_stale_of_one_network),
+		TEST(gc_does_not_ask_a_daemon_that_fails_again_and_again),
 		TEST(status_looks_for_the_kind),
 		TEST(a_full_daemon_is_asked_again),
 		TEST(a_daemon_that_talks_nonsense_is_an_io_error),
