@@ -169,9 +169,9 @@ $(BUILD)/tests/test_netlink: LIBS := $(call static_nl,$(LIBS))
 $(BUILD)/tests/test_netlink: engine_libs := $(call static_nl,$(engine_libs))
 
 # What container runtimes run: small, and with the client library inside as well.
-$(BUILD)/sluice-cni: $(call obj,ctl/cni/main.c) $(cni_lib) $(sluice_a)
+$(BUILD)/sluice-cni: $(call obj,ctl/cni/main.c) $(cni_lib) $(sluice_a) $(bpf_lib)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -ljansson $(shell pkg-config --libs libnl-3.0 2>/dev/null)
 
 # The client library is for other people's programs: position-independent for real; what it exports is in its map.
 $(call obj,$(client_src)): HARDEN := -fstack-protector-strong -fno-strict-aliasing -fno-omit-frame-pointer -fPIC

@@ -25,6 +25,7 @@
 
 #include "kern.h"
 #include "netlink.h"
+#include "netns.h"
 #include "sluice/kernel.h"
 
 #define HOST_NAME     "host"
@@ -99,16 +100,6 @@ int kern_fail(struct kern_error *err, int code, const char *name, const char *at
 int kern_fail_nl(struct kern_error *err, int code, const struct netlink *nl, const char *attr, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 void kern_log(struct kern *e, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-/* --- netns.c ---------------------------------------------------------------------------------------------------------------- */
-
-/* Open the namespace that `ref` names. Descriptor, or -errno: -ENOENT none, -EINVAL not a network namespace. */
-int netns_open(const char *ref);
-/* Is it ours? */
-bool netns_is_own(int fd);
-/* Enter it, open a netlink socket, come back. Between enter and leave the thread is in there. */
-int netns_enter(int fd, int *back);
-void netns_leave(int back);
 
 /* --- maps.c ----------------------------------------------------------------------------------------------------------------- */
 

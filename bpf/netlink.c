@@ -35,11 +35,13 @@ static int system_error(void)
 
 /* --- callbacks -------------------------------------------------------------------------------------------------------------- */
 
-/* An answer to an earlier question, whose reading was given up, is nobody's. */
+/* An answer to an earlier question, whose reading was given up, is nobody's. What is not from the kernel is no answer. */
 static int on_sequence(struct nl_msg *msg, void *arg)
 {
 	const struct netlink *nl = arg;
 
+	if (nlmsg_get_src(msg)->nl_pid)
+		return NL_SKIP;
 	return nl->listens || nlmsg_hdr(msg)->nlmsg_seq == nl->seq ? NL_OK : NL_SKIP;
 }
 

@@ -22,6 +22,8 @@
  * taken over in any case. Memory may also be short when the answer comes: an error then does not mean that nothing was done (`unheard`), and
  * undoing is for who asked.
  *
+ * Who is root in a container's namespace may write to sockets that were opened there. Only the kernel is listened to.
+ *
  * A socket belongs to the namespace in which it was opened. One question at a time; not for several threads. struct netlink does not move
  * while it is open. A callback may not ask on the socket that it is called for.
  *

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Network namespaces: found by path, name or pid, and visited. */
-#include "inside.h"
+#include "netns.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +17,17 @@
 
 int netns_open(const char *ref)
 {
-	char path[160];
-	int fd;
+	char path[PATH_MAX];
+	int fd, n;
 
 	if (ref[0] == '/')
-		snprintf(path, sizeof(path), "%s", ref);
+		n = snprintf(path, sizeof(path), "%s", ref);
 	else if (ref[strspn(ref, "0123456789")] == '\0')
-		snprintf(path, sizeof(path), "/proc/%s/ns/net", ref);
+		n = snprintf(path, sizeof(path), "/proc/%s/ns/net", ref);
 	else
-		snprintf(path, sizeof(path), "/run/netns/%s", ref);
+		n = snprintf(path, sizeof(path), "/run/netns/%s", ref);
+	if (n >= (int)sizeof(path))
+		return -ENAMETOOLONG;
 	/* A name that `ip netns` made and whose mount is gone is a plain file; opening must not block on whatever else lies there. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)

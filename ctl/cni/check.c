@@ -3,17 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "check.h"
 #include "link.h"
 #include "result.h"
 
-static int check_link(int sock, const json_t *want, const struct cni_env *env, struct link *link, struct cni_error *err)
+static int check_link(struct netlink *nl, const json_t *want, const struct cni_env *env, struct link *link, struct cni_error *err)
 {
 	const char *mac = json_string_value(json_object_get(want, "mac"));
 	json_int_t mtu = json_integer_value(json_object_get(want, "mtu"));
-	int ret = link_find(sock, env->ifname, link);
+	int ret = link_find(nl, env->ifname, link);
 
 	if (ret < 0)
 		return cni_fail(err, CNI_DIFFERS, NULL, "%s: not in the container: %s", env->ifname, strerror(-ret));
@@ -27,7 +26,7 @@ static int check_link(int sock, const json_t *want, const struct cni_env *env, s
 	return 0;
 }
 
-static int check_addresses(int sock, const json_t *result, int interface, const struct link *link, struct cni_error *err)
+static int check_addresses(struct netlink *nl, const json_t *result, int interface, const struct link *link, struct cni_error *err)
 {
 	struct link_addr addr;
 	json_t *ip;
@@ -42,7 +41,7 @@ static int check_addresses(int sock, const json_t *result, int interface, const 
 			continue;
 		if (!text || !link_addr_parse(text, false, &addr))
 			return cni_fail(err, CNI_BAD_CONFIG, NULL, "prevResult: ips[%zu]: no address", i);
-		ret = link_has_addr(sock, link->ifindex, &addr);
+		ret = link_has_addr(nl, link->ifindex, &addr);
 		if (ret < 0)
 			return cni_fail(err, CNI_IO, NULL, "netlink: %s", strerror(-ret));
 		if (!ret)
@@ -51,7 +50,7 @@ static int check_addresses(int sock, const json_t *result, int interface, const 
 	return 0;
 }
 
-static int check_routes(int sock, const json_t *result, struct cni_error *err)
+static int check_routes(struct netlink *nl, const json_t *result, struct cni_error *err)
 {
 	struct link_addr dst;
 	json_t *route;
@@ -63,7 +62,7 @@ static int check_routes(int sock, const json_t *result, struct cni_error *err)
 
 		if (!text || !link_addr_parse(text, false, &dst))
 			return cni_fail(err, CNI_BAD_CONFIG, NULL, "prevResult: routes[%zu]: no dst", i);
-		ret = link_has_route(sock, &dst);
+		ret = link_has_route(nl, &dst);
 		if (ret < 0)
 			return cni_fail(err, CNI_IO, NULL, "netlink: %s", strerror(-ret));
 		if (!ret)
@@ -74,22 +73,22 @@ static int check_routes(int sock, const json_t *result, struct cni_error *err)
 
 int check_container(const struct cni_conf *c, const struct cni_env *env, struct cni_error *err)
 {
-	int interface = result_interface(c->prev, env->ifname, env->netns), sock, ret;
+	int interface = result_interface(c->prev, env->ifname, env->netns), ret;
+	struct netlink nl;
 	struct link link;
 
 	if (!c->prev)
 		return cni_fail(err, CNI_BAD_CONFIG, NULL, "prevResult: missing");
 	if (interface < 0)
 		return cni_fail(err, CNI_BAD_CONFIG, NULL, "prevResult: no interface %s in %.300s", env->ifname, env->netns);
-	sock = link_open(env->netns, err);
-	if (sock < 0)
+	if (link_open(&nl, env->netns, err))
 		return err->code;
-	ret = check_link(sock, json_array_get(json_object_get(c->prev, "interfaces"), interface), env, &link, err);
+	ret = check_link(&nl, json_array_get(json_object_get(c->prev, "interfaces"), interface), env, &link, err);
 	if (!ret)
-		ret = check_addresses(sock, c->prev, interface, &link, err);
+		ret = check_addresses(&nl, c->prev, interface, &link, err);
 	if (!ret)
-		ret = check_routes(sock, c->prev, err);
-	close(sock);
+		ret = check_routes(&nl, c->prev, err);
+	netlink_close(&nl);
 	return ret;
 }
 

@@ -80,15 +80,17 @@ static int choose_mac(const struct call *c, bool spoofcheck, char mac[18], struc
 static bool find_host_end(const struct link *inner, struct link *host)
 {
 	struct cni_error ignored;
-	int sock = inner->peer ? link_open(NULL, &ignored) : -1;
-	bool found = sock >= 0 && link_by_index(sock, inner->peer, host) == 0 && host->peer == inner->ifindex;
+	struct netlink nl;
+	bool found;
 
-	if (sock >= 0)
-		close(sock);
+	if (!inner->peer || link_open(&nl, NULL, &ignored))
+		return false;
+	found = link_by_index(&nl, inner->peer, host) == 0 && host->peer == inner->ifindex;
+	netlink_close(&nl);
 	return found;
 }
 
-static int set_routes(int sock, const struct addresses *a, const struct link *inner, struct cni_error *err)
+static int set_routes(struct netlink *nl, const struct addresses *a, const struct link *inner, struct cni_error *err)
 {
 	struct link_route routes[MAX_ROUTES];
 	unsigned n;
@@ -96,25 +98,25 @@ static int set_routes(int sock, const struct addresses *a, const struct link *in
 	if (addresses_routes(a, routes, MAX_ROUTES, &n, err))
 		return err->code;
 	for (unsigned i = 0; i < n; i++) {
-		int ret = link_add_route(sock, inner->ifindex, &routes[i]);
+		int ret = link_add_route(nl, inner->ifindex, &routes[i]);
 
 		if (ret < 0)
-			return cni_fail(err, CNI_BAD_CONFIG, NULL, "route %u of those that the port's gateway does not cover: %s",
-					i + 1, strerror(-ret));
+			return cni_fail(err, CNI_BAD_CONFIG, nl->why,
+					"route %u of those that the port's gateway does not cover: %s", i + 1, strerror(-ret));
 	}
 	return 0;
 }
 
 /* The port is in force: what came of it, and the result. */
-static int finish_add(struct call *c, int sock, const struct addresses *a, struct cni_error *err)
+static int finish_add(struct call *c, struct netlink *nl, const struct addresses *a, struct cni_error *err)
 {
 	struct link inner, host;
-	int ret = link_find(sock, c->env.ifname, &inner);
+	int ret = link_find(nl, c->env.ifname, &inner);
 
 	if (ret < 0)
 		return cni_fail(err, CNI_IO, NULL, "%s is not in %.300s after the port was made: %s", c->env.ifname, c->env.netns,
 				strerror(-ret));
-	if (set_routes(sock, a, &inner, err))
+	if (set_routes(nl, a, &inner, err))
 		return err->code;
 	return print(
 		c->out,
@@ -123,7 +125,7 @@ static int finish_add(struct call *c, int sock, const struct addresses *a, struc
 }
 
 /* Addresses first, and a port that has them. */
-static int add_known(struct call *c, int sock, struct addresses *a, struct cni_error *err)
+static int add_known(struct call *c, struct netlink *nl, struct addresses *a, struct cni_error *err)
 {
 	struct cni_error ignored;
 	char mac[18];
@@ -139,14 +141,14 @@ static int add_known(struct call *c, int sock, struct addresses *a, struct cni_e
 	json_decref(attrs);
 	if (ret)
 		return ret;
-	ret = finish_add(c, sock, a, err);
+	ret = finish_add(c, nl, a, err);
 	if (ret)
 		node_del(&c->node, c->port, &ignored);
 	return ret;
 }
 
 /* A port first, through which the address is asked for. It is given back through it, too, so it goes last. */
-static int add_asking(struct call *c, int sock, struct addresses *a, struct cni_error *err)
+static int add_asking(struct call *c, struct netlink *nl, struct addresses *a, struct cni_error *err)
 {
 	struct cni_error ignored;
 	char mac[18];
@@ -167,7 +169,7 @@ static int add_asking(struct call *c, int sock, struct addresses *a, struct cni_
 		json_decref(attrs);
 	}
 	if (!ret)
-		ret = finish_add(c, sock, a, err);
+		ret = finish_add(c, nl, a, err);
 	if (ret) {
 		delegate(&c->conf, &c->env, CNI_DEL, NULL, &ignored);
 		node_del(&c->node, c->port, &ignored);
@@ -180,25 +182,26 @@ static int command_add(struct call *c, struct cni_error *err)
 	struct addresses a = {0};
 	struct cni_error ignored;
 	struct link link;
-	int sock = link_open(c->env.netns, err), ret;
+	struct netlink nl;
+	int ret;
 
-	if (sock < 0)
+	if (link_open(&nl, c->env.netns, err))
 		return err->code;
-	if (link_find(sock, c->env.ifname, &link) != -ENODEV)
+	if (link_find(&nl, c->env.ifname, &link) != -ENODEV)
 		ret = cni_fail(err, CNI_BAD_ENVIRONMENT, NULL, "invalid environment: CNI_IFNAME %s: is in the container already",
 			       c->env.ifname);
 	else
 		ret = node_open(&c->node, &c->conf, err);
 	if (!ret && delegate_needs_link(&c->conf)) {
-		ret = add_asking(c, sock, &a, err);
+		ret = add_asking(c, &nl, &a, err);
 	} else if (!ret) {
-		ret = add_known(c, sock, &a, err);
+		ret = add_known(c, &nl, &a, err);
 		if (ret && c->conf.ipam)
 			delegate(&c->conf, &c->env, CNI_DEL, NULL, &ignored);
 	}
 	addresses_free(&a);
 	node_close(&c->node);
-	close(sock);
+	netlink_close(&nl);
 	return ret;
 }
 

@@ -160,6 +160,29 @@ static void errors_are_the_kernels_own(void **state)
 	assert_int_equal(netlink_open(&nl), 0);
 }
 
+/* Who has power over the namespace that a socket is in can write to it; a socket's number is mostly its process's. */
+static void only_the_kernel_answers(void **state)
+{
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr verdict;
+	} lie = {.head = {.nlmsg_len = sizeof(lie), .nlmsg_type = NLMSG_ERROR}, .verdict.error = -EPERM};
+	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_pid = nl_socket_get_local_port(nl.sock)};
+	int liar = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	uint32_t t0 = make_pair();
+	struct veth_link link;
+
+	/* The number of the next question, and of one after it. */
+	for (unsigned i = 1; i < 3; i++) {
+		lie.head.nlmsg_seq = nl.seq + i;
+		assert_int_equal(sendto(liar, &lie, sizeof(lie), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(lie));
+	}
+	assert_int_equal(veth_link_in(&nl, t0, &link), 0);
+	assert_int_equal(link.ifindex, t0);
+	assert_int_equal(veth_set_up(&nl, t0, true), 0);
+	close(liar);
+}
+
 static void the_kernels_text_is_kept_until_the_next_question(void **state)
 {
 	uint32_t t0 = make_pair();
@@ -372,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(errors_are_the_kernels_own, open_nl, close_nl),
+		cmocka_unit_test_setup_teardown(only_the_kernel_answers, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(the_kernels_text_is_kept_until_the_next_question, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(what_was_not_built_is_not_sent, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(a_walk_ends_with_what_its_caller_says, open_nl, close_nl),
