@@ -229,10 +229,10 @@ int netlink_hear(struct netlink *nl, netlink_each *each, void *arg)
 	nl->result = 0;
 	nl->each = each;
 	nl->arg = arg;
-	do {
+	for (unsigned i = 0; i < NETLINK_BURST; i++) {
 		errno = 0;
-	} while (nl_recvmsgs_default(nl->sock) >= 0);
-	if (errno != EAGAIN)
-		return system_error();
+		if (nl_recvmsgs_default(nl->sock) < 0)
+			return errno == EAGAIN ? nl->result : system_error();
+	}
 	return nl->result;
 }

@@ -37,6 +37,8 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 
+#define NETLINK_BURST 64
+
 /* A message of an answer, or that was heard. Negative: see the callers. */
 typedef int netlink_each(void *arg, struct nl_msg *msg);
 
@@ -73,7 +75,10 @@ int netlink_talk(struct netlink *nl, int built, struct nl_msg *msg);
  * -EINTR: a dump during which things changed, so that it may lack some.
  */
 int netlink_ask(struct netlink *nl, int built, struct nl_msg *msg, netlink_each *each, void *arg);
-/* Messages that have come to a listening socket. -ENOBUFS when some were lost, or what `each` said below zero; others are handed on all the same. */
+/*
+ * Messages that have come to a listening socket, NETLINK_BURST at most: the rest is for the next call, and the descriptor is readable until then, so that a
+ * swarm of netdevs keeps nobody else waiting. -ENOBUFS when some were lost, or what `each` said below zero; others are handed on all the same.
+ */
 int netlink_hear(struct netlink *nl, netlink_each *each, void *arg);
 
 #endif

@@ -30,13 +30,18 @@ int netdev_stats(int sock, unsigned ifindex, struct rtnl_link_stats64 *out)
 		};
 		char room[1024]; /* a later kernel's counters */
 	} answer = {0};
+	struct sockaddr_nl from;
 	ssize_t n;
 
 	memset(out, 0, sizeof(*out));
 	if (send(sock, &ask, sizeof(ask), 0) < 0)
 		return -errno;
-	/* A question about one netdev is answered while it is sent. */
-	n = recv(sock, &answer, sizeof(answer), MSG_DONTWAIT);
+	/* A question about one netdev is answered while it is sent. Who is root where the netdev is may write to us, too: only the kernel counts. */
+	do {
+		socklen_t len = sizeof(from);
+
+		n = recvfrom(sock, &answer, sizeof(answer), MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+	} while (n >= 0 && from.nl_pid);
 	if (n < 0)
 		return -errno;
 	if (n >= NLMSG_LENGTH((int)sizeof(answer.refused)) && answer.h.nlmsg_type == NLMSG_ERROR)

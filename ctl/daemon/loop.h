@@ -11,16 +11,18 @@
  *
  * Without rtnetlink (a jail) ports are found at their next try, at most RECONCILE_MAX_US later: ctl_note() says so.
  *
- * Control thread.
+ * Control thread. struct ctl_loop does not move while it is open.
  */
 
 #include <systemd/sd-event.h>
 
 #include "ctl.h"
+#include "netlink.h"
 
 struct ctl_loop {
 	struct ctl *ctl;
 	sd_event_source *timer, *links;
+	struct netlink heard;
 };
 
 /* 0 or -errno. */

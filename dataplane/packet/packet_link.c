@@ -6,6 +6,9 @@
  * the socket overflows the messages are lost and every port is asked again. The socket is subscribed before a port's first
  * question, so what is in its queue may be older than the answer, but the last message never is.
  *
+ * The messages are read by hand, and not by the engine's bpf/netlink.h: the switch stands without the engine and without libnl. What is read is
+ * an index, flags and a name, out of one buffer of our own, so that no message is lost for want of memory.
+ *
  * And twice a second every port is asked whether it needs tending (packet_port_tend), for what no message tells.
  */
 #include <errno.h>

@@ -30,6 +30,7 @@
 #include <netlink/errno.h>
 
 #include "inside.h"
+#include "netdev_stats.h"
 
 /* --- memory that fails --------------------------------------------------------------------------------------------------------- */
 
@@ -160,27 +161,48 @@ static void errors_are_the_kernels_own(void **state)
 	assert_int_equal(netlink_open(&nl), 0);
 }
 
-/* Who has power over the namespace that a socket is in can write to it; a socket's number is mostly its process's. */
-static void only_the_kernel_answers(void **state)
+/* Write a verdict to a socket, as who has power over its namespace can. A socket's number is mostly its process's. */
+static void lie_to(uint32_t port, uint32_t seq)
 {
 	struct {
 		struct nlmsghdr head;
 		struct nlmsgerr verdict;
-	} lie = {.head = {.nlmsg_len = sizeof(lie), .nlmsg_type = NLMSG_ERROR}, .verdict.error = -EPERM};
-	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_pid = nl_socket_get_local_port(nl.sock)};
+	} lie = {{.nlmsg_len = sizeof(lie), .nlmsg_type = NLMSG_ERROR, .nlmsg_seq = seq}, {.error = -EPERM}};
+	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_pid = port};
 	int liar = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+
+	assert_int_equal(sendto(liar, &lie, sizeof(lie), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(lie));
+	close(liar);
+}
+
+static void only_the_kernel_answers(void **state)
+{
 	uint32_t t0 = make_pair();
 	struct veth_link link;
 
 	/* The number of the next question, and of one after it. */
-	for (unsigned i = 1; i < 3; i++) {
-		lie.head.nlmsg_seq = nl.seq + i;
-		assert_int_equal(sendto(liar, &lie, sizeof(lie), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(lie));
-	}
+	lie_to(nl_socket_get_local_port(nl.sock), nl.seq + 1);
+	lie_to(nl_socket_get_local_port(nl.sock), nl.seq + 2);
 	assert_int_equal(veth_link_in(&nl, t0, &link), 0);
 	assert_int_equal(link.ifindex, t0);
 	assert_int_equal(veth_set_up(&nl, t0, true), 0);
-	close(liar);
+}
+
+static void only_the_kernel_counts(void **state)
+{
+	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct sockaddr_nl at = {.nl_family = AF_NETLINK};
+	socklen_t len = sizeof(at);
+	struct rtnl_link_stats64 stats;
+
+	assert_int_equal(bind(sock, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(sock, (struct sockaddr *)&at, &len), 0);
+	for (unsigned i = 0; i < 3; i++)
+		lie_to(at.nl_pid, 0);
+	assert_int_equal(netdev_stats(sock, if_nametoindex("lo"), &stats), 0);
+	lie_to(at.nl_pid, 0);
+	assert_int_equal(netdev_stats(sock, 99999, &stats), -ENODEV);
+	close(sock);
 }
 
 static void the_kernels_text_is_kept_until_the_next_question(void **state)
@@ -277,6 +299,17 @@ static void a_full_listener_is_told_so_and_hears_on(void **state)
 	assert_int_equal(veth_set_mtu(&nl, t0, 1300), 0);
 	assert_int_equal(netlink_hear(&ear, count, &n), 0);
 	assert_in_range(n, 1, 4);
+	/* More than fits into one call is for the next ones. */
+	least = 1 << 20;
+	assert_int_equal(setsockopt(netlink_fd(&ear), SOL_SOCKET, SO_RCVBUFFORCE, &least, sizeof(least)), 0);
+	for (unsigned i = 0; i < NETLINK_BURST; i++)
+		assert_int_equal(veth_set_mtu(&nl, t0, 1400 + i), 0);
+	assert_int_equal(veth_set_mtu(&nl, t0, 1300), 0);
+	n = 0;
+	assert_int_equal(netlink_hear(&ear, count, &n), 0);
+	assert_int_equal(n, NETLINK_BURST);
+	assert_int_equal(netlink_hear(&ear, count, &n), 0);
+	assert_true(n > NETLINK_BURST);
 	netlink_close(&ear);
 	netlink_close(&ear);
 }
@@ -396,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(errors_are_the_kernels_own, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(only_the_kernel_answers, open_nl, close_nl),
+		cmocka_unit_test(only_the_kernel_counts),
 		cmocka_unit_test_setup_teardown(the_kernels_text_is_kept_until_the_next_question, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(what_was_not_built_is_not_sent, open_nl, close_nl),
 		cmocka_unit_test_setup_teardown(a_walk_ends_with_what_its_caller_says, open_nl, close_nl),
