@@ -187,9 +187,12 @@ static int command_add(struct call *c, struct cni_error *err)
 
 	if (link_open(&nl, c->env.netns, err))
 		return err->code;
-	if (link_find(&nl, c->env.ifname, &link) != -ENODEV)
+	ret = link_find(&nl, c->env.ifname, &link);
+	if (ret == 0)
 		ret = cni_fail(err, CNI_BAD_ENVIRONMENT, NULL, "invalid environment: CNI_IFNAME %s: is in the container already",
 			       c->env.ifname);
+	else if (ret != -ENODEV)
+		ret = cni_fail(err, CNI_IO, nl.why, "%s in %.300s: %s", c->env.ifname, c->env.netns, strerror(-ret));
 	else
 		ret = node_open(&c->node, &c->conf, err);
 	if (!ret && delegate_needs_link(&c->conf)) {

@@ -14,6 +14,8 @@
  *              An IPAM plugin that asks through the netdev (dhcp) comes after a port without address, which its answer is then given to; and
  *              DEL asks it first, for it says there that the address is free.
  *
+ *              Killed in the middle, it leaves an address, or that and a port, which may not be in force yet: DEL finds both.
+ *
  *      DEL     port deleted, then IPAM DEL, whatever became of the first: as much as possible goes. A namespace that is gone, a port that
  *              is not known and an address that is not reserved are what DEL wants. The daemon not being there is an error, TRY_AGAIN:
  *              the port is in its state and would come back.

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/un.h>
+
 #include "conf.h"
 #include "sluice/sluice.h"
 #include "wants.h"
@@ -146,6 +148,8 @@ static int read_common(struct cni_conf *c, struct cni_error *err)
 	c->socket = string(c->json, "socket", err);
 	if (!c->socket)
 		c->socket = SLUICE_CONTROL_SOCKET;
+	if (!err->code && strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return cni_fail(err, CNI_BAD_CONFIG, NULL, "socket: longer than a socket's path may be");
 	if (read_timeout(c->json, "timeoutMs", CONF_TIMEOUT_MS, &c->timeout_ms, err) ||
 	    read_timeout(c->json, "ipamTimeoutMs", CONF_IPAM_TIMEOUT_MS, &c->ipam_timeout_ms, err))
 		return err->code;

@@ -38,6 +38,16 @@ static int64_t now_ms(void)
 
 /* --- finding ------------------------------------------------------------------------------------------------------------------ */
 
+/* By another name, this program would run itself until the time is up. */
+static int not_us(const struct cni_conf *c, const struct stat *st, struct cni_error *err)
+{
+	struct stat us;
+
+	if (stat("/proc/self/exe", &us) < 0 || us.st_dev != st->st_dev || us.st_ino != st->st_ino)
+		return 0;
+	return cni_fail(err, CNI_BAD_CONFIG, NULL, "ipam type %.60s: not the name of an IPAM plugin, but of sluice-cni", c->ipam);
+}
+
 static int find(const struct cni_conf *c, const struct cni_env *env, char *path, size_t size, struct cni_error *err)
 {
 	const char *dir = env->path;
@@ -50,7 +60,7 @@ static int find(const struct cni_conf *c, const struct cni_env *env, char *path,
 
 		if (len && (size_t)snprintf(path, size, "%.*s/%s", len, dir, c->ipam) < size && stat(path, &st) == 0 &&
 		    S_ISREG(st.st_mode) && access(path, X_OK) == 0)
-			return 0;
+			return not_us(c, &st, err);
 		dir += len + (dir[len] == ':');
 	}
 	return cni_fail(err, CNI_BAD_CONFIG, NULL, "IPAM plugin %.60s: not found in %.300s", c->ipam, env->path);

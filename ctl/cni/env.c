@@ -42,9 +42,11 @@ static bool utf8(const char *text)
 	return ok;
 }
 
+/* The daemon is to find there what we do. */
 static bool netns_ok(const char *text)
 {
-	return text[0] == '/' && utf8(text);
+	return text[0] == '/' && strncmp(text, "/proc/self/", 11) != 0 && strncmp(text, "/proc/thread-self/", 18) != 0 &&
+	       utf8(text);
 }
 
 static bool ifname_ok(const char *text)
@@ -66,7 +68,8 @@ static const struct {
 } variables[] = {
 	{CONTAINER, "CNI_CONTAINERID", offsetof(struct cni_env, container), container_ok,
 	 "begins with a letter or digit, and goes on with those or _ . -"},
-	{NETNS, "CNI_NETNS", offsetof(struct cni_env, netns), netns_ok, "an absolute path"},
+	{NETNS, "CNI_NETNS", offsetof(struct cni_env, netns), netns_ok,
+	 "an absolute path, which leads every process to the same place"},
 	{IFNAME, "CNI_IFNAME", offsetof(struct cni_env, ifname), ifname_ok, "1-15 characters, none of them / : or a space"},
 	{0, "CNI_PATH", offsetof(struct cni_env, path), NULL, NULL},
 	{0, "CNI_ARGS", offsetof(struct cni_env, args), NULL, NULL},

@@ -14,8 +14,8 @@ int gc_valid(const struct cni_conf *c, json_t **valid, struct cni_error *err)
 	size_t i;
 
 	*valid = json_object();
-	/* Without the list everything would be stale. */
-	if (!json_is_array(list))
+	/* Without the list everything would be stale. Null is libcni's empty list. */
+	if (!json_is_array(list) && !json_is_null(list))
 		return cni_fail(err, CNI_BAD_CONFIG, NULL, CONF_VALID ": %s", list ? "must be a list" : "missing");
 	json_array_foreach (list, i, entry) {
 		const char *container = json_string_value(json_object_get(entry, "containerID"));

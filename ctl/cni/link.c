@@ -13,7 +13,7 @@
 #include "link.h"
 #include "netns.h"
 
-#define LOOKS_MAX 100 /* at what changes while we look */
+#define LOOKS_MAX 10 /* at what changes while we look */
 
 /* --- the socket --------------------------------------------------------------------------------------------------------------- */
 

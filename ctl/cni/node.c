@@ -9,6 +9,7 @@
 #include "node.h"
 
 #define CLIENT	    "cni"
+#define FULL	    "too-many-clients"
 #define FULL_MIN_MS 5 /* between two tries at a daemon that is full */
 #define FULL_MAX_MS 100
 
@@ -22,6 +23,11 @@ static int64_t now_ms(void)
 
 /* --- errors ------------------------------------------------------------------------------------------------------------------- */
 
+static bool refused_as(const struct sluice_error *said, const char *name)
+{
+	return said->kind == SLUICE_REFUSED && !strcmp(said->name, name);
+}
+
 static int failed(const struct sluice_error *said, struct cni_error *err)
 {
 	switch (said->kind) {
@@ -29,6 +35,8 @@ static int failed(const struct sluice_error *said, struct cni_error *err)
 	case SLUICE_TIMEOUT:
 		return cni_fail(err, CNI_TRY_AGAIN, said->hint, "sluiced: %s", said->message);
 	case SLUICE_REFUSED:
+		if (refused_as(said, FULL))
+			return cni_fail(err, CNI_TRY_AGAIN, said->hint, "sluiced: %s", said->message);
 		/* -32602: a value is out of its range, and it came from the configuration. */
 		return cni_fail(err, said->code == -32602 ? CNI_BAD_CONFIG : CNI_REFUSED, said->hint, "sluiced: %s", said->message);
 	case SLUICE_NO_MEMORY:
@@ -38,38 +46,39 @@ static int failed(const struct sluice_error *said, struct cni_error *err)
 	}
 }
 
-static bool refused_as(const struct sluice_error *said, const char *name)
-{
-	return said->kind == SLUICE_REFUSED && !strcmp(said->name, name);
-}
-
 /* --- connection --------------------------------------------------------------------------------------------------------------- */
 
-int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err)
+static int connect_to(struct node *node, struct sluice_error *said)
 {
-	int64_t end = now_ms() + c->timeout_ms;
-	struct sluice_error said;
-	int pause = FULL_MIN_MS;
+	int64_t end = now_ms() + node->timeout_ms;
+	int pause = FULL_MIN_MS, ret;
 
-	node->timeout_ms = c->timeout_ms;
 	for (;;) {
 		int64_t left = end - now_ms();
 
 		/* The last try has its chance, too. */
-		if (!sluice_open(&node->s, c->socket, left > FULL_MAX_MS ? (int)left : FULL_MAX_MS, &said)) {
-			if (!sluice_hello(node->s, CLIENT, NULL, &said))
+		ret = sluice_open(&node->s, node->socket, left > FULL_MAX_MS ? (int)left : FULL_MAX_MS, said);
+		if (!ret) {
+			ret = sluice_hello(node->s, CLIENT, NULL, said);
+			if (!ret)
 				break;
 			node_close(node);
 		}
-		if (!refused_as(&said, "too-many-clients"))
-			return failed(&said, err);
-		if (left <= pause)
-			return cni_fail(err, CNI_TRY_AGAIN, said.hint, "sluiced: %s", said.message);
+		if (!refused_as(said, FULL) || left <= pause)
+			return ret;
 		poll(NULL, 0, pause);
 		pause = pause * 2 > FULL_MAX_MS ? FULL_MAX_MS : pause * 2;
 	}
-	sluice_set_timeout(node->s, c->timeout_ms);
+	sluice_set_timeout(node->s, node->timeout_ms);
 	return 0;
+}
+
+int node_open(struct node *node, const struct cni_conf *c, struct cni_error *err)
+{
+	struct sluice_error said;
+
+	*node = (struct node){.socket = c->socket, .timeout_ms = c->timeout_ms};
+	return connect_to(node, &said) ? failed(&said, err) : 0;
 }
 
 void node_close(struct node *node)
@@ -176,11 +185,20 @@ static int wait_in_force(struct node *node, const char *name, struct cni_error *
 
 /* --- add ---------------------------------------------------------------------------------------------------------------------- */
 
+/* A daemon that is started anew under us is asked again: what we apply may be applied twice. */
 static int apply(struct node *node, json_t *ops, struct sluice_generation *at, struct sluice_error *said)
 {
 	char *text = json_dumps(ops, JSON_COMPACT);
-	int ret = sluice_apply(node->s, text ? text : "", 0, SLUICE_ANY_GENERATION, at, said);
+	int ret = SLUICE_GONE;
 
+	if (node->s)
+		ret = sluice_apply(node->s, text ? text : "", 0, SLUICE_ANY_GENERATION, at, said);
+	if (ret == SLUICE_GONE) {
+		node_close(node);
+		ret = connect_to(node, said);
+		if (!ret)
+			ret = sluice_apply(node->s, text ? text : "", 0, SLUICE_ANY_GENERATION, at, said);
+	}
 	free(text);
 	json_decref(ops);
 	return ret;

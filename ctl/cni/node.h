@@ -14,6 +14,8 @@
  * A daemon whose places for clients are all taken (32, of one user fewer) is asked again until the time is up: a node that
  * starts a hundred containers at once is not broken.
  *
+ * A daemon that is started anew meanwhile (DHCP may take its time) is connected to again, once for each change.
+ *
  * Every call has c->timeout_ms. Errors: TRY_AGAIN (nobody listens, no answer in time, not in force in time), BAD_CONFIG (what
  * the daemon refuses is a value of ours), REFUSED, IO.
  */
@@ -25,6 +27,7 @@
 
 struct node {
 	struct sluice *s;
+	const char *socket;
 	int timeout_ms;
 };
 

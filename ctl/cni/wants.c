@@ -136,12 +136,13 @@ static int take_args(struct cni_conf *c, struct args *a, struct cni_error *err)
 
 int wants_read(struct cni_conf *c, const struct cni_env *env, struct cni_error *err)
 {
-	const json_t *args = json_object_get(c->json, "args");
+	const json_t *args = json_object_get(c->json, "args"), *cni = json_object_get(args, "cni");
 	struct args a;
 
+	if ((args && !json_is_object(args) && !json_is_null(args)) || (cni && !json_is_object(cni) && !json_is_null(cni)))
+		return cni_fail(err, CNI_BAD_CONFIG, NULL, "args%s: must be an object", cni ? ".cni" : "");
 	if (split_args(env->args ? env->args : "", &a, err) ||
-	    take_object(c, json_object_get(c->json, "runtimeConfig"), "runtimeConfig", err) ||
-	    take_object(c, json_object_get(args, "cni"), "args.cni", err))
+	    take_object(c, json_object_get(c->json, "runtimeConfig"), "runtimeConfig", err) || take_object(c, cni, "args.cni", err))
 		return err->code;
 	return take_args(c, &a, err);
 }

@@ -54,6 +54,14 @@ class Cni:
         return subprocess.run([self.program], input=stdin, capture_output=True, env={k: v for k, v in full.items() if v is not None},
                               timeout=seconds, check=False)
 
+    def start(self, command, conf):
+        """The plugin, running; what it prints is lost."""
+        full = {"PATH": os.environ["PATH"], **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}, "CNI_COMMAND": command, **self.env}
+        running = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=full)
+        running.stdin.write(json.dumps(conf).encode())
+        running.stdin.close()
+        return running
+
     def call(self, command, conf, **env):
         """Returns what it printed, decoded; None for nothing."""
         done = self.raw(command, json.dumps(conf).encode(), **env)
@@ -352,6 +360,27 @@ def test_many_at_once(t):
     c.clean()
 
 
+def test_killed_in_the_middle(t):
+    """An ADD that is killed once its address is reserved, and one that is while its port is not in force yet: DEL takes away what they left."""
+    c = Cni(t)
+    script = f"#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exec {IPAM_DIR}/host-local\n{IPAM_DIR}/host-local > /dev/null\nkill -KILL $PPID\n"
+    conf = c.conf("1.0.0", ipam={**c.host_local(), **c.plugin("kills", script)})
+    assert c.raw("ADD", json.dumps(conf).encode()).returncode == -9
+    assert len(c.reserved()) == 1 and not c.node.ports()
+    assert c.call("DEL", conf) is None
+    c.clean()
+    c.node.lag = True
+    conf = c.conf(ipam=c.host_local())
+    add = c.start("ADD", conf)
+    while not c.node.watchers:
+        assert add.poll() is None
+    add.kill()
+    add.wait()
+    assert len(c.reserved()) == len(c.node.ports()) == 1
+    assert c.call("DEL", conf) is None
+    c.clean()
+
+
 # --- CHECK, DEL, GC ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -448,7 +477,8 @@ def test_gc_gives_addresses_back(t):
     assert c.call("GC", {**conf, "cni.dev/valid-attachments": [{"containerID": long, "ifname": "eth1"}]}, **NOBODY) is None
     assert c.reserved() == ["10.9.0.3"] and only(c.node.ports("cni"))[1]["attrs"]["label"] == long
     run("ip", "netns", "del", "box")
-    assert c.call("GC", {**conf, "cni.dev/valid-attachments": []}, **NOBODY) is None
+    # libcni writes a list of none as null.
+    assert c.call("GC", {**conf, "cni.dev/valid-attachments": None}, **NOBODY) is None
     c.clean()
 
 
@@ -524,9 +554,11 @@ def test_environment_that_is_not_one(t):
         c.fails("ADD", conf, 4, "CNI_IFNAME", CNI_IFNAME=ifname)
     c.fails("ADD", conf, 4, "CNI_NETNS", CNI_NETNS="box")
     c.fails("ADD", conf, 4, "CNI_NETNS", CNI_NETNS=b"/run/netns/\xff")
+    for netns in ("/proc/self/ns/net", "/proc/thread-self/ns/net", "/proc/self/fd/3"):
+        c.fails("ADD", conf, 4, "CNI_NETNS", CNI_NETNS=netns)
     c.fails("ADD", conf, 3, "No such file", CNI_NETNS="/run/netns/nosuch")
     c.fails("ADD", conf, 4, "not a network namespace", CNI_NETNS="/etc/passwd")
-    c.fails("ADD", conf, 4, "not a network namespace", CNI_NETNS="/proc/self/ns/pid")
+    c.fails("ADD", conf, 4, "not a network namespace", CNI_NETNS="/proc/1/ns/pid")
     os.mkfifo(os.path.join(t.tmp, "fifo"))
     c.fails("ADD", conf, 4, "not a network namespace", CNI_NETNS=os.path.join(t.tmp, "fifo"))
     for args, says in (("MAC", "KEY=VALUE"), ("FOO=BAR", "FOO: unknown key"), ("IgnoreUnknown=0;FOO=BAR", "FOO"), ("MAC=zz", "not a unicast MAC"),
@@ -543,21 +575,42 @@ def test_environment_that_is_not_one(t):
 def test_configuration_that_is_not_one(t):
     """Not JSON, too long, cut off, of the wrong shape: an error in JSON, code 6, 7 or 2, and no call to the daemon."""
     c = Cni(t)
+    os.symlink(c.program, os.path.join(c.path, "self"))
     for stdin in (b"", b"{", b"[]", b"null", b"\xff\xfe", b"\0", b'{"a":1,"a":2}', b"[" * 100000, b" " * (1 << 20) + b"{}", b"x" * (64 << 20)):
         c.fails("ADD", stdin, 6, "the configuration")
     for kw in ({"name": None}, {"name": ""}, {"name": "../x"}, {"name": 5}, {"vlan": None}, {"vlan": 0}, {"vlan": 4095}, {"vlan": 2**32 + 100}, {"vlan": "100"},
-               {"vlan": 100.0}, {"vlan": -1}, {"inBps": -1}, {"mtu": "big"}, {"socket": 1}, {"timeoutMs": 0}, {"timeoutMs": 10**9},
+               {"vlan": 100.0}, {"vlan": -1}, {"inBps": -1}, {"mtu": "big"}, {"socket": 1}, {"socket": "/" + "x" * 107}, {"timeoutMs": 0}, {"timeoutMs": 10**9},
                {"ipam": "host-local"}, {"ipam": {"type": "/bin/sh"}}, {"ipam": {"type": "sluice-cni"}}, {"ipam": {"type": ".."}}, {"ipam": {"type": 1}},
-               {"ipam": {"type": "nosuch"}}, {"isolated": "yes"}, {"spoofcheck": 1}, {"dns": []}, {"prevResult": "x"}, {"class": 1},
+               {"ipam": {"type": "nosuch"}}, {"ipam": {"type": "self"}}, {"isolated": "yes"}, {"spoofcheck": 1}, {"dns": []}, {"prevResult": "x"}, {"class": 1},
                {"runtimeConfig": []}, {"runtimeConfig": {"mac": 5}}, {"runtimeConfig": {"mac": "x"}}, {"runtimeConfig": {"ips": "10.0.0.1"}},
                {"runtimeConfig": {"ips": [5]}}, {"runtimeConfig": {"ips": ["10.0.0.1"]}}, {"runtimeConfig": {"ips": ["10.0.0.1/33"]}},
                {"runtimeConfig": {"ips": ["10.0.0.1/24"] * 17}}, {"runtimeConfig": {"ips": ["1" * 100]}}, {"runtimeConfig": {"bandwidth": 5}},
-               {"runtimeConfig": {"bandwidth": {"ingressRate": -5}}}, {"args": {"cni": {"ips": ["x/1"]}}}):
+               {"runtimeConfig": {"bandwidth": {"ingressRate": -5}}}, {"args": {"cni": {"ips": ["x/1"]}}}, {"args": 5}, {"args": {"cni": "x"}}):
         c.fails("ADD", c.conf(**kw), 7, ".")
     assert "vlna: 100" in c.fails("ADD", c.conf(vlna=100), 2, "vlna")["msg"]
     c.fails("ADD", c.conf(ipMasq=True), 2, "ipMasq: true")
     assert not any(method == "apply" for method, _ in c.node.calls)
     c.call("ADD", c.conf(ipMasq=False, ipam={}, **{"cni.dev/x": 1}))
+
+
+def test_closed_descriptors(t):
+    """Started without stdin, stdout or stderr: what is opened meanwhile does not come into their place. A result that nobody can get is a failure."""
+    c = Cni(t)
+    conf = c.conf(ipam=c.host_local())
+
+    def without(fd):
+        argv = ["sh", "-c", f"exec {c.program} {fd}>&-" if fd else f"exec {c.program} <&-"]
+        return subprocess.run(argv, input=json.dumps(conf).encode(), capture_output=True, env={**os.environ, **c.env, "CNI_COMMAND": "ADD"}, check=False)
+
+    done = without(0)
+    assert done.returncode == 1 and json.loads(done.stdout)["code"] == 5, done
+    c.clean()
+    assert without(1).returncode == 1
+    c.clean()
+    done = without(2)
+    assert done.returncode == 0 and json.loads(done.stdout)["ips"], done
+    c.call("DEL", conf)
+    c.clean()
 
 
 def test_ipam_plugins_that_misbehave(t):

@@ -205,6 +205,45 @@ def test_while_it_asks(t):
     c.clean()
 
 
+def asking(c):
+    """An ADD that asks; returns it, and the port."""
+    add = c.start("ADD", c.conf())
+    wait_for(lambda: c.ports() or add.poll() is not None, "the port")
+    assert add.poll() is None
+    return add, *only(c.ports())
+
+
+@deadline(120)
+def test_killed_while_it_asks(t):
+    """DEL takes the port, and there is no lease."""
+    c = Dhcp(t, "-timeout", "1s")
+    add, _, port = asking(c)
+    assert port["attrs"]["ips"] == ["0.0.0.0"], port
+    add.kill()
+    add.wait()
+    assert c.call("DEL", c.conf()) is None
+    c.clean()
+
+
+@deadline(120)
+def test_the_node_is_started_anew_while_it_asks(t):
+    """A daemon that is killed and comes again is asked again: ADD ends as if nothing had been."""
+    c = Dhcp(t)
+    server = host(t, c.sluiced, "server", 1, vlan=100)
+    add, name, _ = asking(c)
+    c.sluiced.kill9()
+    c.sluiced.start()
+    c.sluiced.wait_link("server")
+    c.serve("server")
+    assert add.wait() == 0
+    _, port = only(c.ports())
+    assert port["name"] == name and port["attrs"]["addr"][0].startswith("10.0.0.5"), port
+    run("ping", "-q", "-c", "3", "-i", "0.01", "-w", DEADLINE_S, server.addr, netns="box", seconds=2 * DEADLINE_S)
+    c.call("DEL", c.conf())
+    c.wait_said("DHCPRELEASE")
+    c.clean()
+
+
 @deadline(120)
 def test_nobody_answers(t):
     """No lease in time, or no daemon: ADD fails with the reason, and neither port nor netdev stays."""

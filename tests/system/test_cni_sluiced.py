@@ -5,12 +5,13 @@
 import concurrent.futures
 import json
 import re
+import signal
 import subprocess
 import time
 
 from frames import ETH_TEST
 from harness import DEADLINE_S, added, run, test_frame, wait_for
-from test_cni import Cni, many, only
+from test_cni import IPAM_DIR, Cni, many, only
 from wire import Wire
 
 ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "192.168.7.0/24", "gw": "10.9.0.5"}]
@@ -94,6 +95,31 @@ def test_a_class(t):
     got = trunk.recv(time.monotonic() + DEADLINE_S, lambda f: f.ethertype == ETH_TEST)
     assert got and got.tags[0].split(":")[2] == "4", got
     assert c.call("DEL", conf) is None
+    c.clean()
+
+
+def queued(path):
+    """What waits at a Unix socket: connections that are not accepted, bytes that are not read."""
+    lines = [line.split() for line in run("ss", "-xaHn").stdout.splitlines() if f" {path} " in line]
+    return sum(int(w[2]) for w in lines if w[1] == "LISTEN"), sum(int(w[2]) for w in lines if w[1] == "ESTAB")
+
+
+def test_a_killed_add_does_not_come_after_its_del(t):
+    """What an ADD has asked for when it is killed is still in the daemon's socket when DEL comes. Afterwards there is no port."""
+    c = Real(t)
+    daemon = c.sluiced.process
+    stops = c.plugin("stops", f"#!/bin/sh\n[ $CNI_COMMAND = ADD ] && kill -STOP {daemon.pid}\nexec {IPAM_DIR}/host-local\n")
+    conf = c.conf(ipam={**c.host_local(), **stops})
+    add = c.start("ADD", conf)
+    try:
+        wait_for(lambda: queued(c.sluiced.socket)[1], "the request")
+        add.kill()
+        add.wait()
+        delete = c.start("DEL", conf)
+        wait_for(lambda: queued(c.sluiced.socket)[0], "DEL's connection")
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+    assert delete.wait() == 0
     c.clean()
 
 

@@ -197,6 +197,29 @@ static void deleting_leaves_alone_what_is_anothers(void **state)
 	played_to_the_end();
 }
 
+static void a_daemon_that_is_started_anew_is_asked_again(void **state)
+{
+	PLAY("<apply", "-", FAKE_HELLO, APPLY(VLAN "," ANEW), AT(7, 7), "-", FAKE_HELLO, APPLY(DEL), AT(8, 8));
+	assert_int_equal(node_add(&node, "p", attrs, 100, &err), 0);
+	assert_int_equal(node_del(&node, "p", &err), 0);
+	played_to_the_end();
+}
+
+static void what_a_daemon_that_went_left_undecided_is_taken_back_from_the_next(void **state)
+{
+	PLAY(APPLY(VLAN "," ANEW), AT(7, 6), "<watch", "-", FAKE_HELLO, APPLY(DEL), AT(8, 8));
+	assert_failed(node_add(&node, "p", attrs, 100, &err), CNI_TRY_AGAIN, "closed the connection");
+	played_to_the_end();
+}
+
+static void a_daemon_that_goes_for_good_is_gone(void **state)
+{
+	PLAY("<apply");
+	assert_failed(node_add(&node, "p", attrs, 100, &err), CNI_TRY_AGAIN, "");
+	assert_true(fake_stop(&server));
+	assert_failed(node_del(&node, "p", &err), CNI_TRY_AGAIN, "no daemon");
+}
+
 static void gc_deletes_the_stale_of_one_network(void **state)
 {
 	char stale[PORT_NAME_SIZE], valid[PORT_NAME_SIZE], other[PORT_NAME_SIZE], answer[1024], want[256];
@@ -292,6 +315,9 @@ int main(void)
 		TEST(a_change_may_follow_an_add_that_was_waited_for),
 		TEST(a_change_that_is_refused_is_left_to_the_caller),
 		TEST(deleting_leaves_alone_what_is_anothers),
+		TEST(a_daemon_that_is_started_anew_is_asked_again),
+		TEST(what_a_daemon_that_went_left_undecided_is_taken_back_from_the_next),
+		TEST(a_daemon_that_goes_for_good_is_gone),
 		TEST(gc_deletes_the_stale_of_one_network),
 		TEST(gc_does_not_ask_a_daemon_that_fails_again_and_again),
 		TEST(status_looks_for_the_kind),
