@@ -30,7 +30,7 @@ int netdev_stats(int sock, unsigned ifindex, struct rtnl_link_stats64 *out)
 		};
 		char room[1024]; /* a later kernel's counters */
 	} answer = {0};
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = {0};
 	ssize_t n;
 
 	memset(out, 0, sizeof(*out));
