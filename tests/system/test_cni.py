@@ -457,7 +457,7 @@ def test_gc_removes_what_is_not_valid(t):
     assert len(c.node.ports()) == 4
     with open(log, encoding="ascii") as f:
         assert f.read().splitlines() == ["DEL a eth0 [] []", "DEL b eth9 [] []", "GC [] []"]
-    # The wish of a GC that another attachment's variables are left in.
+    # Variables that a runtime leaves in the environment of a GC are passed on as they are.
     assert c.call("GC", {**c.conf(ipam=ipam), **valid}, CNI_ARGS="IgnoreUnknown=1") is None
     with open(log, encoding="ascii") as f:
         assert f.read().splitlines()[3:] == ["GC c0ffee eth0 [/run/netns/box] [IgnoreUnknown=1]"]

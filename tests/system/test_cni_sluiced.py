@@ -55,6 +55,11 @@ def test_an_attachment(t):
         routes = {r["dst"]: r.get("gateway") for r in json.loads(run("ip", "-j", "route", netns="box").stdout)}
         assert routes["default"] == "10.9.0.1" and routes["192.168.7.0/24"] == "10.9.0.5", routes
         assert c.call("CHECK", {**conf, "prevResult": result}) is None
+        # A label is for people and GC: to change it touches nothing.
+        assert port["attrs"]["label"] == "c0ffee"
+        relabelled = c.sluiced.connect("cni").call("apply", {"ops": [{"op": "set", "object": "port", "name": name, "attrs": {"label": "mine"}}]})
+        assert relabelled["applied"] == relabelled["generation"] and only(c.ports())[1]["attrs"] == {**port["attrs"], "label": "mine"}
+        assert c.inner() == there and c.call("CHECK", {**conf, "prevResult": result}) is None
         c.sluiced.connect("cni").call("apply", {"ops": [{"op": "del", "object": "port", "name": name}]})
         c.fails("CHECK", {**conf, "prevResult": result}, 102, "eth0")
         assert c.call("DEL", {**conf, "prevResult": result}) is None
