@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -73,10 +74,9 @@ void tc_silence(const char *ifname)
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
 	/* A kernel without IPv6 has no such file, and nothing to say. */
-	if (write(fd, "1", 1) < 0)
-		fprintf(stderr, "%s: not written\n", path);
-	close(fd);
+	if (fd < 0 ? errno != ENOENT : write(fd, "1", 1) < 0)
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }

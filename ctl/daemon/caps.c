@@ -14,9 +14,11 @@
 #include "log.h"
 
 /*
- * Each was found by taking it away and running the system tests. af-packet, tap and netlink need the first two, memif the last one only.
- * CAP_BPF and CAP_PERFMON instead of CAP_SYS_ADMIN would load the XDP program, but libxdp finds what is on a netdev already by
- * BPF_PROG_GET_FD_BY_ID, which the kernel gives to CAP_SYS_ADMIN alone.
+ * Each was found by taking it away and running the system tests. af-packet, tap and netlink need the first two, memif CAP_DAC_OVERRIDE only.
+ * CAP_BPF and CAP_PERFMON instead of CAP_SYS_ADMIN would load the programs, but libxdp finds what is on a netdev already by
+ * BPF_PROG_GET_FD_BY_ID, and a container's namespace is entered with setns(): both the kernel gives to CAP_SYS_ADMIN alone. And it shows a
+ * process's namespace (/proc/PID/ns/net) to who has every capability that the process has, as a container's first one has more than we
+ * keep, or CAP_SYS_PTRACE.
  */
 static const struct {
 	unsigned cap;
@@ -25,7 +27,8 @@ static const struct {
 } kept[] = {
 	{CAP_NET_ADMIN, "capability net_admin", "missing: no tap devices; netdevs cannot be set up, nor an MTU changed"},
 	{CAP_NET_RAW, "capability net_raw", "missing: no ports of kind af-packet and af-xdp"},
-	{CAP_SYS_ADMIN, "capability sys_admin", "missing: no ports of kind af-xdp"},
+	{CAP_SYS_ADMIN, "capability sys_admin", "missing: no ports of kind af-xdp and veth, and no trunk"},
+	{CAP_SYS_PTRACE, "capability sys_ptrace", "missing: no ports of kind veth in a namespace that is given by a pid"},
 	{CAP_IPC_LOCK, "capability ipc_lock", "missing: af-xdp and vfio are bounded by the limit of locked memory"},
 	{CAP_DAC_OVERRIDE, "capability dac_override", "missing: peers' sockets must be open to root by their mode"},
 };

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <sys/resource.h>
 
 #include <systemd/sd-daemon.h>
@@ -307,7 +308,7 @@ int main(int argc, char **argv)
 	log_open();
 	if (config_load(&d.config, argc, argv, why, sizeof(why)) < 0) {
 		fprintf(stderr, "sluiced: %s\n", why);
-		return EXIT_FAILURE;
+		return EX_CONFIG;
 	}
 	switch (d.config.action) {
 	case CONFIG_HELP:

@@ -3,6 +3,7 @@
 """The daemon as a service: sockets handed over, readiness and watchdog told, privileges dropped. The test is the service manager."""
 
 import configparser
+import contextlib
 import ctypes
 import glob
 import os
@@ -10,14 +11,16 @@ import re
 import select
 import socket
 import stat
+import subprocess
 import threading
 import time
 
-from harness import DEADLINE_S, Control, add_ports, added, run
+from containers import trunk_node
+from harness import DEADLINE_S, Control, Refused, add_ports, added, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNITS = os.path.join(HERE, "..", "..", "ctl", "daemon")
-KEPT = {"cap_net_admin": 12, "cap_net_raw": 13, "cap_ipc_lock": 14, "cap_sys_admin": 21, "cap_dac_override": 1}
+KEPT = {"cap_net_admin": 12, "cap_net_raw": 13, "cap_ipc_lock": 14, "cap_sys_admin": 21, "cap_dac_override": 1, "cap_sys_ptrace": 19}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
@@ -235,7 +238,7 @@ def capabilities(pid, tid):
 
 
 def test_every_thread_has_what_it_needs_and_no_more(t):
-    """Workers have no capability at all, the others the five of the table; nothing can bring more back; ports can be added all the same."""
+    """Workers have no capability at all, the others those of the table; nothing can bring more back; ports can be added all the same."""
     node = t.node(cores="0,1" if len(os.sched_getaffinity(0)) > 1 else "0")
     kept = sum(1 << bit for bit in KEPT.values())
     pid = node.process.pid
@@ -276,6 +279,35 @@ def test_a_peer_s_socket_that_root_has_no_mode_for(t):
     node.add_port("m", kind="memif", role="client", path=path, vlan=100)
     guest.settimeout(DEADLINE_S)
     guest.accept()[0].close()
+
+
+@contextlib.contextmanager
+def first_process():
+    """A container's first process in a network namespace of its own, known by its pid alone, with every capability."""
+    with subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: os.readlink(f"/proc/{process.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "it has its namespace")
+        yield process.pid
+        process.stdin.close()
+
+
+def test_a_container_known_by_its_pid(t):
+    """The kernel shows its namespace to who has all of its capabilities, which the daemon has not: CAP_SYS_PTRACE. Without, it is told why."""
+    node = trunk_node(t)
+    with first_process() as pid:
+        node.add_port("c", kind="veth", netns=str(pid), ifname="eth0", vlan=100)
+        node.wait_link("c")
+        assert "eth0" in run("nsenter", "-t", str(pid), "-n", "ip", "-br", "link").stdout
+        node.stop()
+        argv = node.argv
+        node.argv = lambda: ["setpriv", "--no-new-privs", "--bounding-set", "-all," + ",".join(f"+{c[4:]}" for c in KEPT if "ptrace" not in c), *argv()]
+        node.start()
+        notes = {n["feature"]: n["text"] for n in node.get("node", "node")["state"]["notes"]}
+        assert "pid" in notes["capability sys_ptrace"], notes
+        try:
+            node.set_port("c", mac="02:00:00:00:00:09")
+            raise AssertionError("a namespace was entered that cannot be")
+        except Refused as error:
+            assert f"namespace {pid}: Permission denied" in str(error), error
 
 
 # --- the units ------------------------------------------------------------------------------------------------------------------
