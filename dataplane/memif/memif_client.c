@@ -45,7 +45,7 @@ static const char *send_step(struct memif_conn *c)
 		fd = c2s ? l->tx[q].bell_fd : l->rx[q].bell_fd;
 	} else {
 		msg.type = MEMIF_MSG_CONNECT;
-		snprintf(msg.connect.if_name, sizeof(msg.connect.if_name), "%.31s", p->name);
+		snprintf(msg.connect.if_name, sizeof(msg.connect.if_name), "%.31s", p->base.name);
 		c->state = MEMIF_WAIT_CONNECTED;
 	}
 	return memif_sock_send(c->sock, &msg, fd) < 0 ? "peer does not read" : NULL;
@@ -72,8 +72,8 @@ static const char *on_hello(struct memif_conn *c, const struct memif_hello *h)
 	if (memif_conn_link(c) < 0)
 		return "out of memory";
 	l = c->link;
-	l->n_tx = (uint16_t)RTE_MIN((uint32_t)p->n_queues, h->max_c2s_ring + 1u);
-	l->n_rx = (uint16_t)RTE_MIN((uint32_t)p->n_queues, h->max_s2c_ring + 1u);
+	l->n_tx = (uint16_t)RTE_MIN((uint32_t)p->base.n_queues, h->max_c2s_ring + 1u);
+	l->n_rx = (uint16_t)RTE_MIN((uint32_t)p->base.n_queues, h->max_s2c_ring + 1u);
 	if (h->max_log2_ring_size < 1)
 		return "ring size: none";
 	if (memif_shm_create(&l->shm, l->n_tx, l->n_rx, RTE_MIN(p->log2_ring, h->max_log2_ring_size), MEMIF_BUFFER) < 0)
@@ -114,7 +114,7 @@ static void client_received(void *arg, uint32_t events)
 	if (rc == -EAGAIN)
 		return;
 	if (rc == -ECONNRESET) {
-		memif_say(&c->port->log, LOG_INFO, c->port->name, "%s is gone", c->peer[0] ? c->peer : "server");
+		memif_say(&c->port->base.log, LOG_INFO, c->port->base.name, "%s is gone", c->peer[0] ? c->peer : "server");
 		memif_conn_close(c, NULL);
 		return;
 	}
@@ -141,18 +141,18 @@ static void client_received(void *arg, uint32_t events)
 	}
 	if (!why)
 		return;
-	memif_say(&c->port->log, LOG_NOTICE, c->port->name, "%s: hung up: %s", c->peer[0] ? c->peer : "server", why);
+	memif_say(&c->port->base.log, LOG_NOTICE, c->port->base.name, "%s: hung up: %s", c->peer[0] ? c->peer : "server", why);
 	memif_conn_close(c, why);
 }
 
 static void client_try(void *arg)
 {
 	struct memif_port *p = arg;
-	int sock = memif_sock_connect(p->path);
+	int sock = memif_sock_connect(p->base.path);
 
 	p->retry = NULL;
 	if (sock >= 0) {
-		struct memif_conn *c = memif_conn_new(p->dp, sock, MEMIF_WAIT_HELLO, client_received);
+		struct memif_conn *c = memif_conn_new(p->base.dp, sock, MEMIF_WAIT_HELLO, client_received);
 
 		if (c) {
 			c->port = p;
@@ -160,15 +160,15 @@ static void client_try(void *arg)
 			return;
 		}
 	} else if (sock != -ENOENT && sock != -ECONNREFUSED && sock != -EAGAIN) {
-		memif_say(&p->log, LOG_WARNING, p->name, "cannot connect to %s: %s", p->path, strerror(-sock));
+		memif_say(&p->base.log, LOG_WARNING, p->base.name, "cannot connect to %s: %s", p->base.path, strerror(-sock));
 	}
 	memif_client_retry(p, MEMIF_RETRY_MS);
 }
 
 int memif_client_retry(struct memif_port *p, unsigned delay_ms)
 {
-	p->retry = kind_timer(p->dp, delay_ms, client_try, p);
+	p->retry = kind_timer(p->base.dp, delay_ms, client_try, p);
 	if (!p->retry)
-		memif_say(&p->log, LOG_ERR, p->name, "out of memory: it will not be connected again");
+		memif_say(&p->base.log, LOG_ERR, p->base.name, "out of memory: it will not be connected again");
 	return p->retry ? 0 : -ENOMEM;
 }

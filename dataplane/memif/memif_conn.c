@@ -68,7 +68,7 @@ int memif_conn_link(struct memif_conn *c)
 	memset(c->link, 0, sizeof(*c->link));
 	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
 		c->link->rx[q].bell_fd = c->link->tx[q].bell_fd = -1;
-	memif_shm_init(&c->link->shm, c->port->alarm_fd);
+	memif_shm_init(&c->link->shm, c->port->base.alarm_fd);
 	return 0;
 }
 
@@ -94,28 +94,28 @@ int memif_conn_up(struct memif_conn *c)
 	for (q = 0; q < l->n_rx; q++) {
 		struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 
-		l->rx[q].alarm_fd = p->alarm_fd;
+		l->rx[q].alarm_fd = p->base.alarm_fd;
 		if (epoll_ctl(p->rxq[q].wake_fd, EPOLL_CTL_ADD, l->rx[q].bell_fd, &ev) < 0)
 			goto fail;
 	}
 	for (uint16_t t = 0; t < l->n_tx; t++) {
-		l->tx[t].alarm_fd = p->alarm_fd;
-		l->tx[t].shared = l->n_tx < p->n_queues;
+		l->tx[t].alarm_fd = p->base.alarm_fd;
+		l->tx[t].shared = l->n_tx < p->base.n_queues;
 	}
 	if (c->deadline)
 		kind_timer_cancel(c->dp, c->deadline);
 	c->deadline = NULL;
 	c->state = MEMIF_UP;
-	p->up = true;
+	p->base.up = true;
 
 	/* Release: pairs with the workers' acquire of `live`. */
 	for (uint16_t r = 0; r < l->n_rx; r++)
 		__atomic_store_n(&p->rxq[r].live, &l->rx[r], __ATOMIC_RELEASE);
-	for (uint16_t t = 0; t < p->n_queues; t++)
+	for (uint16_t t = 0; t < p->base.n_queues; t++)
 		__atomic_store_n(&p->txq[t].live, &l->tx[t % l->n_tx], __ATOMIC_RELEASE);
-	memif_say(&p->log, LOG_INFO, p->name, "connected to %s: %u receive and %u send rings of %u slots", c->peer, l->n_rx,
-		  l->n_tx, l->rx[0].size);
-	kind_changed(p->kp);
+	memif_say(&p->base.log, LOG_INFO, p->base.name, "connected to %s: %u receive and %u send rings of %u slots", c->peer,
+		  l->n_rx, l->n_tx, l->rx[0].size);
+	kind_changed(p->base.kp);
 	return 0;
 
 fail:
@@ -131,14 +131,14 @@ static void conn_down(struct memif_conn *c)
 	struct memif_port *p = c->port;
 	struct memif_link *l = c->link;
 
-	p->up = false;
-	for (uint16_t q = 0; q < p->n_queues; q++) {
+	p->base.up = false;
+	for (uint16_t q = 0; q < p->base.n_queues; q++) {
 		__atomic_store_n(&p->rxq[q].live, NULL, __ATOMIC_RELEASE);
 		__atomic_store_n(&p->txq[q].live, NULL, __ATOMIC_RELEASE);
 	}
-	if (!p->closing) { /* else no worker knows the port any more */
-		kind_changed(p->kp);
-		kind_quiesce(p->dp);
+	if (!p->base.closing) { /* else no worker knows the port any more */
+		kind_changed(p->base.kp);
+		kind_quiesce(p->base.dp);
 	}
 	for (uint16_t q = 0; q < l->n_rx; q++)
 		epoll_ctl(p->rxq[q].wake_fd, EPOLL_CTL_DEL, l->rx[q].bell_fd, NULL);
@@ -179,6 +179,6 @@ void memif_conn_close(struct memif_conn *c, const char *why)
 	else
 		p->conn = NULL;
 	free(c);
-	if (p && p->client && !p->closing)
+	if (p && p->client && !p->base.closing)
 		memif_client_retry(p, MEMIF_RETRY_MS);
 }

@@ -21,25 +21,22 @@
 #include "memif_kind.h"
 #include "memif_ring.h"
 #include "memif_shm.h"
+#include "peer_port.h"
 
 struct memif_conn;
 struct memif_listener;
 
 struct memif_port {
-	struct kind_port *kp;
-	struct dp *dp;
-	char name[DP_NAME_MAX], path[108], secret[25];
+	struct peer_port base;
+	char secret[25];
 	uint32_t id;
-	bool client, up, closing;
+	bool client;
 	uint8_t log2_ring;
-	uint16_t n_queues;
-	struct memif_queue *rxq, *txq; /* [n_queues] */
-	int alarm_fd;		       /* eventfd: an end is broken or memory was lost */
+	struct memif_queue *rxq, *txq; /* [base.n_queues] */
 	struct memif_conn *conn;       /* the peer, from INIT (server) or connect (client) on */
 	struct memif_listener *listener;
 	struct memif_port *next; /* of the listener's */
 	struct kind_timer *retry;
-	struct dp_log_limit log;
 };
 
 /* What a connection shares with its peer. */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <rte_common.h>
@@ -17,18 +16,18 @@
 #define RING_MIN 64
 #define RING_MAX (1 << MEMIF_MAX_LOG2_RING)
 
+_Static_assert(offsetof(struct memif_port, base) == 0, "see peer_port.h");
+
 static int memif_validate(const struct dp_port_conf *conf, struct dp_error *err)
 {
-	if (!conf->path[0])
-		return dp_fail(err, -EINVAL, "missing", "path", "path=/run/vm1.sock", "memif needs the path of its socket");
-	if (!memchr(conf->path, '\0', sizeof(conf->path)))
-		return dp_fail(err, -EINVAL, "too-long", "path", NULL, "path is longer than a socket's path may be (107 bytes)");
+	int rc = peer_port_validate(conf, err);
+
+	if (rc < 0)
+		return rc;
 	if (!memchr(conf->secret, '\0', sizeof(conf->secret)))
 		return dp_fail(err, -EINVAL, "too-long", "secret", NULL, "secret is longer than 24 bytes");
 	if (conf->ring && (conf->ring < RING_MIN || conf->ring > RING_MAX || !rte_is_power_of_2(conf->ring)))
 		return dp_fail(err, -EINVAL, "out-of-range", "ring", NULL, "ring %u: a power of two from 64 to 16384", conf->ring);
-	if (conf->queues > KIND_MAX_QUEUES)
-		return dp_fail(err, -EINVAL, "out-of-range", "queues", NULL, "queues %u: 1-16", conf->queues);
 	if (conf->ifname[0])
 		return dp_fail(err, -EINVAL, "not-here", "ifname", NULL, "memif has no ifname: it is a socket at a path");
 	if (conf->devargs[0])
@@ -44,7 +43,7 @@ static void on_alarm(void *arg, uint32_t events)
 	const char *why = NULL;
 	uint64_t n;
 
-	if (read(p->alarm_fd, &n, sizeof(n)) < 0 || !c || c->state != MEMIF_UP)
+	if (read(p->base.alarm_fd, &n, sizeof(n)) < 0 || !c || c->state != MEMIF_UP)
 		return;
 	for (uint16_t q = 0; q < c->link->n_tx; q++) {
 		if (__atomic_load_n(&c->link->tx[q].broken, __ATOMIC_ACQUIRE))
@@ -54,13 +53,13 @@ static void on_alarm(void *arg, uint32_t events)
 		why = "it took away memory that it had shared";
 	if (!why)
 		return; /* of a connection that is closed already */
-	memif_say(&p->log, LOG_WARNING, p->name, "%s: hung up: %s", c->peer, why);
+	memif_say(&p->base.log, LOG_WARNING, p->base.name, "%s: hung up: %s", c->peer, why);
 	memif_conn_close(c, why);
 }
 
 static void queues_free(struct memif_port *p)
 {
-	for (uint16_t q = 0; p->rxq && q < p->n_queues; q++) {
+	for (uint16_t q = 0; p->rxq && q < p->base.n_queues; q++) {
 		if (p->rxq[q].wake_fd >= 0)
 			close(p->rxq[q].wake_fd);
 	}
@@ -68,25 +67,15 @@ static void queues_free(struct memif_port *p)
 	free(p->txq);
 }
 
-static struct memif_queue *queues_new(uint16_t n)
-{
-	struct memif_queue *q = aligned_alloc(RTE_CACHE_LINE_SIZE, n * sizeof(*q));
-
-	if (q) {
-		memset(q, 0, n * sizeof(*q));
-		for (uint16_t i = 0; i < n; i++)
-			q[i].wake_fd = -1;
-	}
-	return q;
-}
-
 static int queues_make(struct memif_port *p, struct rte_mempool *pool)
 {
-	p->rxq = queues_new(p->n_queues);
-	p->txq = queues_new(p->n_queues);
+	p->rxq = peer_queues_new(&p->base, sizeof(p->rxq[0]));
+	p->txq = peer_queues_new(&p->base, sizeof(p->txq[0]));
 	if (!p->rxq || !p->txq)
 		return -ENOMEM;
-	for (uint16_t q = 0; q < p->n_queues; q++) {
+	for (uint16_t q = 0; q < p->base.n_queues; q++)
+		p->rxq[q].wake_fd = -1;
+	for (uint16_t q = 0; q < p->base.n_queues; q++) {
 		struct memif_queue *rx = &p->rxq[q];
 
 		frame_source_init(&rx->source, pool);
@@ -105,57 +94,34 @@ static int memif_open(struct kind_port *kp, const struct kind_env *env, const st
 
 	if (!p)
 		return dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
-	p->kp = kp;
-	p->dp = env->dp;
-	snprintf(p->name, sizeof(p->name), "%s", conf->name);
-	snprintf(p->path, sizeof(p->path), "%s", conf->path);
 	snprintf(p->secret, sizeof(p->secret), "%s", conf->secret);
 	p->id = conf->id;
 	p->client = conf->client;
 	p->log2_ring = (uint8_t)rte_log2_u32(conf->ring ? conf->ring : MEMIF_RING);
-	p->n_queues = RTE_MAX((uint16_t)1, RTE_MIN(n_queues, (uint16_t)KIND_MAX_QUEUES));
-	p->alarm_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (p->alarm_fd < 0) {
-		rc = dp_fail(err, -errno, "no-resources", NULL, NULL, "eventfd: %s", strerror(errno));
+	rc = peer_port_open(&p->base, kp, env, conf, n_queues, on_alarm, err);
+	if (rc < 0)
 		goto fail_port;
-	}
 	rc = queues_make(p, env->pool);
 	if (rc < 0) {
 		dp_fail(err, rc, "no-resources", NULL, NULL, "queues: %s", strerror(-rc));
 		goto fail_queues;
 	}
-	rc = kind_watch(p->dp, p->alarm_fd, EPOLLIN, on_alarm, p);
-	if (rc < 0) {
-		dp_fail(err, rc, "no-resources", NULL, NULL, "watch: %s", strerror(-rc));
-		goto fail_queues;
-	}
-
-	kp->n_queues = p->n_queues;
+	peer_port_tell(&p->base, p->rxq, p->txq, sizeof(p->rxq[0]));
 	kp->rx = p->client ? memif_rx_client : memif_rx_server;
 	kp->tx = p->client ? memif_tx_client : memif_tx_server;
-	for (uint16_t q = 0; q < p->n_queues; q++) {
-		kp->rxq[q] = &p->rxq[q];
-		kp->txq[q] = &p->txq[q];
-	}
-	kp->caps = KIND_CAP_MULTI_SEG;
-	kp->max_mtu = DP_MTU_MAX;
-	kp->partial_csum = false;
-	kp->priv = p;
 
 	rc = p->client ? memif_client_retry(p, 0) : memif_server_open(p);
 	if (rc == -EEXIST)
-		dp_fail(err, rc, "in-use", "id", "another id, or another path", "id %u is taken on %s", p->id, p->path);
+		dp_fail(err, rc, "in-use", "id", "another id, or another path", "id %u is taken on %s", p->id, p->base.path);
 	else if (rc < 0)
-		dp_fail(err, rc, rc == -EADDRINUSE ? "in-use" : "no-such-path", "path", NULL, "%s: %s", p->path, strerror(-rc));
+		peer_port_fail(&p->base, rc, err);
 	if (rc < 0)
-		goto fail_watch;
+		goto fail_queues;
 	return 0;
 
-fail_watch:
-	kind_unwatch(p->dp, p->alarm_fd);
 fail_queues:
 	queues_free(p);
-	close(p->alarm_fd);
+	peer_port_close(&p->base);
 fail_port:
 	free(p);
 	return rc;
@@ -165,25 +131,16 @@ static void memif_close(struct kind_port *kp)
 {
 	struct memif_port *p = kp->priv;
 
-	p->closing = true;
+	p->base.closing = true;
 	if (p->conn)
 		memif_conn_close(p->conn, "closed");
 	if (p->retry)
-		kind_timer_cancel(p->dp, p->retry);
+		kind_timer_cancel(p->base.dp, p->retry);
 	if (p->listener)
 		memif_server_close(p);
-	kind_unwatch(p->dp, p->alarm_fd);
-	close(p->alarm_fd);
 	queues_free(p);
+	peer_port_close(&p->base);
 	free(p);
-	kp->priv = NULL;
-}
-
-static bool memif_link_up(struct kind_port *kp)
-{
-	struct memif_port *p = kp->priv;
-
-	return p->up;
 }
 
 static int memif_rx_fd(struct kind_port *kp, uint16_t q)
@@ -195,13 +152,7 @@ static int memif_rx_fd(struct kind_port *kp, uint16_t q)
 
 static void memif_lost(struct kind_port *kp, struct kind_lost *out)
 {
-	struct memif_port *p = kp->priv;
-
-	memset(out, 0, sizeof(*out));
-	for (uint16_t q = 0; q < p->n_queues; q++) {
-		kind_lost_add(out, &p->rxq[q].lost);
-		kind_lost_add(out, &p->txq[q].lost);
-	}
+	peer_port_lost(kp, offsetof(struct memif_queue, lost), out);
 }
 
 const struct port_kind memif_kind = {
@@ -209,7 +160,7 @@ const struct port_kind memif_kind = {
 	.validate = memif_validate,
 	.open = memif_open,
 	.close = memif_close,
-	.link_up = memif_link_up,
+	.link_up = peer_port_link_up,
 	.rx_fd = memif_rx_fd,
 	.rx_arm = memif_rx_arm,
 	.rx_disarm = memif_rx_disarm,

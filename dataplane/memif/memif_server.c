@@ -43,7 +43,7 @@ static int answer(struct memif_conn *c, uint16_t type)
 	struct memif_msg msg = {.type = type};
 
 	if (type == MEMIF_MSG_CONNECTED)
-		snprintf(msg.connect.if_name, sizeof(msg.connect.if_name), "%.31s", c->port->name);
+		snprintf(msg.connect.if_name, sizeof(msg.connect.if_name), "%.31s", c->port->base.name);
 	return memif_sock_send(c->sock, &msg, -1);
 }
 
@@ -54,7 +54,7 @@ static int hello(struct memif_conn *c)
 
 	/* We do not know yet which port is meant: say what all of them can do. */
 	for (struct memif_port *p = c->listener->ports; p; p = p->next)
-		rings = RTE_MIN(rings, p->n_queues);
+		rings = RTE_MIN(rings, p->base.n_queues);
 	msg.hello.min_version = msg.hello.max_version = MEMIF_VERSION;
 	msg.hello.max_region = MEMIF_MAX_REGIONS - 1;
 	msg.hello.max_s2c_ring = msg.hello.max_c2s_ring = (uint16_t)(rings - 1);
@@ -132,7 +132,7 @@ static const char *on_add_ring(struct memif_conn *c, const struct memif_add_ring
 
 	if (*fd < 0 || !bell_is(*fd))
 		return "ring without an eventfd";
-	if (ar->index >= c->port->n_queues)
+	if (ar->index >= c->port->base.n_queues)
 		return "ring index: the port has fewer queues";
 	if (rx ? l->has_rx[ar->index] : l->has_tx[ar->index])
 		return "ring given twice";
@@ -189,7 +189,7 @@ static void server_received(void *arg, uint32_t events)
 		if (fd >= 0)
 			close(fd);
 		if (c->state == MEMIF_UP)
-			memif_say(&c->port->log, LOG_INFO, c->port->name, "%s is gone", c->peer);
+			memif_say(&c->port->base.log, LOG_INFO, c->port->base.name, "%s is gone", c->peer);
 		memif_conn_close(c, NULL);
 		return;
 	}
@@ -210,7 +210,7 @@ static void server_received(void *arg, uint32_t events)
 	if (!why)
 		return;
 	if (c->port)
-		memif_say(&c->port->log, LOG_NOTICE, c->port->name, "%s: hung up: %s", c->peer, why);
+		memif_say(&c->port->base.log, LOG_NOTICE, c->port->base.name, "%s: hung up: %s", c->peer, why);
 	else
 		memif_say(&c->listener->log, LOG_NOTICE, c->listener->path, "%s: hung up: %s", c->peer[0] ? c->peer : "peer", why);
 	memif_conn_close(c, why);
@@ -346,14 +346,14 @@ int memif_server_open(struct memif_port *p)
 	struct memif_listener *l;
 	int rc = 0;
 
-	for (l = listeners; l && strcmp(l->path, p->path) != 0; l = l->next)
+	for (l = listeners; l && strcmp(l->path, p->base.path) != 0; l = l->next)
 		;
 	for (struct memif_port *other = l ? l->ports : NULL; other; other = other->next) {
 		if (other->id == p->id)
 			return -EEXIST;
 	}
 	if (!l)
-		l = listener_new(p->dp, p->path, &rc);
+		l = listener_new(p->base.dp, p->base.path, &rc);
 	if (!l)
 		return rc;
 	p->listener = l;

@@ -22,7 +22,7 @@ void vhost_say(struct vhost_port *p, int priority, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	dp_vsay(&p->log, priority, "vhost-user", p->name, fmt, ap);
+	dp_vsay(&p->base.log, priority, "vhost-user", p->base.name, fmt, ap);
 	va_end(ap);
 }
 
@@ -39,7 +39,7 @@ static void look_out(struct vhost_port *p)
 {
 	unsigned delay = p->punished ? VHOST_PENALTY_MS : VHOST_RETRY_MS;
 
-	p->retry = kind_timer(p->dp, delay, on_retry, p);
+	p->retry = kind_timer(p->base.dp, delay, on_retry, p);
 	if (!p->retry)
 		vhost_say(p, LOG_ERR, "out of memory: no front end will be looked for any more");
 }
@@ -49,7 +49,7 @@ static void hang_up(struct vhost_port *p)
 {
 	if (p->sock < 0)
 		return;
-	kind_unwatch(p->dp, p->sock);
+	kind_unwatch(p->base.dp, p->sock);
 	close(p->sock);
 	p->sock = -1;
 	fds_close(p);
@@ -64,7 +64,7 @@ static void fault(struct vhost_port *p, int code, const char *why)
 
 	p->faults[f]++;
 	p->punished = true;
-	dp_say(&p->fault_log, LOG_WARNING, "vhost-user", p->name, "hung up: %s: %s", vhost_fault_name(f), why);
+	dp_say(&p->fault_log, LOG_WARNING, "vhost-user", p->base.name, "hung up: %s: %s", vhost_fault_name(f), why);
 	hang_up(p);
 	look_out(p);
 }
@@ -152,13 +152,13 @@ static void on_message(void *arg, uint32_t events)
 }
 
 /* A worker or the guard has found something. */
-static void on_alarm(void *arg, uint32_t events)
+void vhost_conn_alarm(void *arg, uint32_t events)
 {
 	struct vhost_port *p = arg;
 	uint64_t n;
 	int code;
 
-	if (read(p->alarm_fd, &n, sizeof(n)) < 0 || p->sock < 0)
+	if (read(p->base.alarm_fd, &n, sizeof(n)) < 0 || p->sock < 0)
 		return;
 	code = vhost_dev_fault(&p->dev);
 	if (code == VHOST_FAULT_LOST + 1)
@@ -174,15 +174,15 @@ static void on_alarm(void *arg, uint32_t events)
 static void begin(struct vhost_port *p, int sock)
 {
 	p->have = p->n_fds = 0;
-	if (vhost_dev_init(&p->dev, &vhost_port_ops, p, p->n_queues, p->alarm_fd) < 0)
+	if (vhost_dev_init(&p->dev, &vhost_port_ops, p, p->base.n_queues, p->base.alarm_fd) < 0)
 		goto fail;
-	if (kind_watch(p->dp, sock, EPOLLIN, on_message, p) < 0) {
+	if (kind_watch(p->base.dp, sock, EPOLLIN, on_message, p) < 0) {
 		vhost_dev_fini(&p->dev);
 		goto fail;
 	}
 	p->sock = sock;
 	p->connects++;
-	vhost_say(p, LOG_INFO, "a front end is there: %s", p->path);
+	vhost_say(p, LOG_INFO, "a front end is there: %s", p->base.path);
 	return;
 fail:
 	close(sock);
@@ -195,14 +195,14 @@ static void connect_to(struct vhost_port *p)
 {
 	struct stat st;
 	/* A look at the path is a third of an attempt, and a node may have a thousand ports whose guests are not there. */
-	int sock = stat(p->path, &st) < 0 ? -errno : unix_sock_connect(p->path, SOCK_STREAM);
+	int sock = stat(p->base.path, &st) < 0 ? -errno : unix_sock_connect(p->base.path, SOCK_STREAM);
 
 	if (sock >= 0) {
 		begin(p, sock);
 		return;
 	}
 	if (sock != -ENOENT && sock != -ECONNREFUSED && sock != -EAGAIN)
-		vhost_say(p, LOG_WARNING, "cannot connect to %s: %s", p->path, strerror(-sock));
+		vhost_say(p, LOG_WARNING, "cannot connect to %s: %s", p->base.path, strerror(-sock));
 	p->punished = false;
 	look_out(p);
 }
@@ -214,8 +214,8 @@ static void on_retry(void *arg)
 	p->retry = NULL;
 	if (p->listener < 0) {
 		connect_to(p);
-	} else if (kind_watch(p->dp, p->listener, EPOLLIN, on_accept, p) < 0) {
-		vhost_say(p, LOG_WARNING, "cannot watch %s: out of memory", p->path);
+	} else if (kind_watch(p->base.dp, p->listener, EPOLLIN, on_accept, p) < 0) {
+		vhost_say(p, LOG_WARNING, "cannot watch %s: out of memory", p->base.path);
 		look_out(p);
 	}
 }
@@ -228,7 +228,7 @@ static void on_accept(void *arg, uint32_t events)
 
 	if (sock < 0 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
 		return;
-	kind_unwatch(p->dp, p->listener);
+	kind_unwatch(p->base.dp, p->listener);
 	if (sock >= 0) {
 		begin(p, sock);
 		return;
@@ -240,25 +240,19 @@ static void on_accept(void *arg, uint32_t events)
 
 int vhost_conn_open(struct vhost_port *p)
 {
-	int rc;
+	int rc = 0;
 
 	p->sock = p->listener = -1;
-	rc = kind_watch(p->dp, p->alarm_fd, EPOLLIN, on_alarm, p);
-	if (rc < 0)
-		return rc;
 	if (p->server) {
-		p->listener = unix_sock_listen(p->path, SOCK_STREAM);
+		p->listener = unix_sock_listen(p->base.path, SOCK_STREAM);
 		rc = p->listener;
 	}
 	if (rc >= 0) {
-		p->retry = kind_timer(p->dp, 0, on_retry, p);
+		p->retry = kind_timer(p->base.dp, 0, on_retry, p);
 		rc = p->retry ? 0 : -ENOMEM;
 	}
-	if (rc < 0) {
-		kind_unwatch(p->dp, p->alarm_fd);
-		if (p->listener >= 0)
-			close(p->listener);
-	}
+	if (rc < 0 && p->listener >= 0)
+		close(p->listener);
 	return rc;
 }
 
@@ -266,11 +260,10 @@ void vhost_conn_close(struct vhost_port *p)
 {
 	hang_up(p);
 	if (p->retry)
-		kind_timer_cancel(p->dp, p->retry);
+		kind_timer_cancel(p->base.dp, p->retry);
 	if (p->listener >= 0) {
-		kind_unwatch(p->dp, p->listener);
+		kind_unwatch(p->base.dp, p->listener);
 		close(p->listener);
-		unlink(p->path);
+		unlink(p->base.path);
 	}
-	kind_unwatch(p->dp, p->alarm_fd);
 }

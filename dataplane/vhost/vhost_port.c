@@ -9,25 +9,15 @@
 #include <rte_arp.h>
 #include <rte_ether.h>
 
-static struct vhost_queue *queues_new(uint16_t n)
-{
-	struct vhost_queue *q = aligned_alloc(RTE_CACHE_LINE_SIZE, n * sizeof(*q));
-
-	if (q) {
-		memset(q, 0, n * sizeof(*q));
-		for (uint16_t i = 0; i < n; i++)
-			q[i].wake_fd = -1;
-	}
-	return q;
-}
-
 int vhost_port_queues_new(struct vhost_port *p, struct rte_mempool *pool)
 {
-	p->rxq = queues_new(p->n_queues);
-	p->txq = queues_new(p->n_queues);
+	p->rxq = peer_queues_new(&p->base, sizeof(p->rxq[0]));
+	p->txq = peer_queues_new(&p->base, sizeof(p->txq[0]));
 	if (!p->rxq || !p->txq)
 		return -ENOMEM;
-	for (uint16_t i = 0; i < p->n_queues; i++) {
+	for (uint16_t i = 0; i < p->base.n_queues; i++)
+		p->rxq[i].wake_fd = -1;
+	for (uint16_t i = 0; i < p->base.n_queues; i++) {
 		frame_source_init(&p->rxq[i].source, pool);
 		p->rxq[i].wake_fd = epoll_create1(EPOLL_CLOEXEC);
 		if (p->rxq[i].wake_fd < 0)
@@ -38,7 +28,7 @@ int vhost_port_queues_new(struct vhost_port *p, struct rte_mempool *pool)
 
 void vhost_port_queues_free(struct vhost_port *p)
 {
-	for (uint16_t i = 0; p->rxq && i < p->n_queues; i++) {
+	for (uint16_t i = 0; p->rxq && i < p->base.n_queues; i++) {
 		if (p->rxq[i].wake_fd >= 0)
 			close(p->rxq[i].wake_fd);
 		rte_pktmbuf_free(p->rxq[i].inject);
@@ -52,8 +42,8 @@ static void quiesce(void *arg)
 	struct vhost_port *p = arg;
 
 	/* A port that is closing is known to no worker. */
-	if (!p->closing)
-		kind_quiesce(p->dp);
+	if (!p->base.closing)
+		kind_quiesce(p->base.dp);
 }
 
 /* --- the guest transmits by odd rings ------------------------------------------------------------------------------------- */
@@ -81,7 +71,7 @@ static void rx_down(struct vhost_queue *q, const struct vhost_vq *vq)
 
 static void tx_down(struct vhost_port *p, const struct vhost_vq *vq)
 {
-	for (uint16_t t = 0; t < p->n_queues; t++) {
+	for (uint16_t t = 0; t < p->base.n_queues; t++) {
 		if (p->txq[t].live == vq)
 			__atomic_store_n(&p->txq[t].live, NULL, __ATOMIC_RELEASE);
 	}
@@ -91,10 +81,10 @@ static void tx_down(struct vhost_port *p, const struct vhost_vq *vq)
 static bool tx_is_spread(const struct vhost_port *p, struct vhost_vq *const *running, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		if (running[i]->shared != (n < p->n_queues))
+		if (running[i]->shared != (n < p->base.n_queues))
 			return false;
 	}
-	for (uint16_t t = 0; t < p->n_queues; t++) {
+	for (uint16_t t = 0; t < p->base.n_queues; t++) {
 		if (p->txq[t].live != (n ? running[t % n] : NULL))
 			return false;
 	}
@@ -108,21 +98,21 @@ static void tx_spread(struct vhost_port *p)
 	unsigned n = 0;
 	bool busy = false;
 
-	for (unsigned i = 0; i < p->n_queues; i++) {
+	for (unsigned i = 0; i < p->base.n_queues; i++) {
 		if (p->vq[2 * i])
 			running[n++] = p->vq[2 * i];
 	}
 	if (tx_is_spread(p, running, n))
 		return;
-	for (uint16_t t = 0; t < p->n_queues; t++) {
+	for (uint16_t t = 0; t < p->base.n_queues; t++) {
 		busy |= p->txq[t].live != NULL;
 		__atomic_store_n(&p->txq[t].live, NULL, __ATOMIC_RELEASE);
 	}
 	if (busy)
 		quiesce(p);
 	for (unsigned i = 0; i < n; i++)
-		running[i]->shared = n < p->n_queues;
-	for (uint16_t t = 0; n && t < p->n_queues; t++)
+		running[i]->shared = n < p->base.n_queues;
+	for (uint16_t t = 0; n && t < p->base.n_queues; t++)
 		__atomic_store_n(&p->txq[t].live, running[t % n], __ATOMIC_RELEASE);
 }
 
@@ -157,7 +147,7 @@ static bool ring_swap(void *arg, unsigned ring, struct vhost_vq *vq)
 
 	if (p->vq[ring]->shared)
 		return false;
-	for (uint16_t t = 0; t < p->n_queues; t++) {
+	for (uint16_t t = 0; t < p->base.n_queues; t++) {
 		if (p->txq[t].live == p->vq[ring])
 			__atomic_store_n(&p->txq[t].live, vq, __ATOMIC_RELEASE);
 	}
@@ -175,12 +165,12 @@ static void changed(void *arg)
 		return;
 	p->dirty = false;
 	tx_spread(p);
-	for (unsigned i = 0; i < p->n_queues; i++)
+	for (unsigned i = 0; i < p->base.n_queues; i++)
 		up |= p->vq[2 * i] && p->vq[2 * i + 1] && vhost_vq_enabled(p->vq[2 * i + 1]);
-	p->up = up;
-	p->kp->caps = vhost_caps(p->dev.features);
-	if (!p->closing)
-		kind_changed(p->kp);
+	p->base.up = up;
+	p->base.kp->caps = vhost_caps(p->dev.features);
+	if (!p->base.closing)
+		kind_changed(p->base.kp);
 }
 
 /*
@@ -218,7 +208,7 @@ static void announce(void *arg, const uint8_t mac[6])
 	memcpy(data, &frame, sizeof(frame));
 	old = __atomic_exchange_n(&p->rxq[0].inject, m, __ATOMIC_ACQ_REL);
 	rte_pktmbuf_free(old);
-	kind_changed(p->kp);
+	kind_changed(p->base.kp);
 }
 
 static bool mtu(void *arg, uint16_t mtu)

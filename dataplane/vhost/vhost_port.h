@@ -10,17 +10,14 @@
  * Control thread, but for the queues' own parts.
  */
 
-#include "log.h"
+#include "peer_port.h"
 #include "vhost_dev.h"
 
 struct vhost_port {
-	struct kind_port *kp;
-	struct dp *dp;
-	char name[DP_NAME_MAX], path[108];
-	bool server, closing;
-	uint16_t n_queues, mtu;
-	struct vhost_queue *rxq, *txq; /* [n_queues] */
-	int alarm_fd;		       /* eventfd: a ring is broken or memory was lost */
+	struct peer_port base;
+	bool server;
+	uint16_t mtu;
+	struct vhost_queue *rxq, *txq; /* [base.n_queues] */
 
 	/* vhost_conn.c's */
 	int listener; /* -1: client */
@@ -34,10 +31,10 @@ struct vhost_port {
 	struct vhost_dev dev;
 	/* vhost_port.c's */
 	struct vhost_vq *vq[VHOST_MAX_VRINGS]; /* that run */
-	bool dirty, up;
+	bool dirty;
 
 	uint64_t connects, faults[VHOST_FAULT_N];
-	struct dp_log_limit log, fault_log; /* why somebody was hung up on is not silenced by comings and goings */
+	struct dp_log_limit fault_log; /* why somebody was hung up on is not silenced by comings and goings */
 };
 
 extern const struct vhost_ops vhost_port_ops;
@@ -50,6 +47,8 @@ void vhost_port_queues_free(struct vhost_port *p);
 int vhost_conn_open(struct vhost_port *p);
 /* End the connection and do not make another. */
 void vhost_conn_close(struct vhost_port *p);
+/* peer_port.h's alarm. */
+void vhost_conn_alarm(void *arg, uint32_t events);
 
 /* A line in the log about the port, under its limit. */
 void vhost_say(struct vhost_port *p, int priority, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
