@@ -166,6 +166,8 @@ struct veth_end {
 
 /* -EEXIST: one of the names is taken. */
 int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth_end *far);
+/* Both ends in this namespace. */
+int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu);
 void veth_unmake(struct kern *e, uint32_t ifindex);
 /* Many at once. */
 void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);

@@ -222,6 +222,11 @@ int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth
 	return r;
 }
 
+int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu)
+{
+	return veth_pair(nl, &(struct veth_end){.ifname = near, .mtu = mtu}, &(struct veth_end){.ifname = far, .mtu = mtu});
+}
+
 void veth_unmake(struct kern *e, uint32_t ifindex)
 {
 	int r = unmake(&e->nl, ifindex);

@@ -55,19 +55,13 @@ static int set_offloads(const char *ifname, bool on)
 	return r < 0 ? r : tso < 0 ? tso : tags;
 }
 
-static int create(struct kern *e, const char *name, const char *peer_name, uint16_t mtu)
-{
-	return veth_pair(&e->nl, &(struct veth_end){.ifname = name, .mtu = mtu},
-			 &(struct veth_end){.ifname = peer_name, .mtu = mtu});
-}
-
 static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu)
 {
 	char far[16];
 	int r;
 
 	kern_trunk_far(name, far);
-	r = create(e, name, far, mtu);
+	r = veth_pair_here(&e->nl, name, far, mtu);
 	if (r == 0)
 		tc_silence(far);
 	return r;
