@@ -177,7 +177,7 @@ int veth_link_in(struct netlink *nl, uint32_t ifindex, struct veth_link *out);
 int veth_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias);
 int veth_set_mtu(struct netlink *nl, uint32_t ifindex, uint16_t mtu);
 int veth_set_mac(struct netlink *nl, uint32_t ifindex, const uint8_t mac[6]);
-int veth_set_up(struct netlink *nl, uint32_t ifindex, bool up);
+int veth_set_up(struct netlink *nl, uint32_t ifindex);
 /* Every link of this namespace. The socket is free to be asked from `each`. */
 int veth_each(struct netlink *nl, void (*each)(void *arg, const struct veth_link *link), void *arg);
 /* 0, or -errno if the message is not a link's. */

@@ -119,14 +119,12 @@ static int change_link(struct netlink *nl, uint32_t ifindex, struct rtnl_link *c
 	return netlink_talk(nl, r, msg);
 }
 
-int veth_set_up(struct netlink *nl, uint32_t ifindex, bool up)
+int veth_set_up(struct netlink *nl, uint32_t ifindex)
 {
 	struct rtnl_link *change = rtnl_link_alloc();
 
-	if (change && up)
+	if (change)
 		rtnl_link_set_flags(change, IFF_UP);
-	else if (change)
-		rtnl_link_unset_flags(change, IFF_UP);
 	return change_link(nl, ifindex, change);
 }
 

@@ -325,9 +325,9 @@ static int settle_shaper(struct kern *e, uint32_t near, uint32_t far, enum shape
 	if ((r = tc_attach(e, far, PROG_SHAPER_IN)) < 0)
 		return r;
 	*step = SHAPE_NETDEV;
-	if ((r = veth_set_up(&e->nl, far, true)) < 0)
+	if ((r = veth_set_up(&e->nl, far)) < 0)
 		return r;
-	return veth_set_up(&e->nl, near, true);
+	return veth_set_up(&e->nl, near);
 }
 
 int shaper_make(struct kern *e, struct kern_error *err)

@@ -82,8 +82,8 @@ static int settle(struct kern *e, const struct veth_link *link, bool offload, ch
 
 	/* The pair is ours alone, so whatever program is there was a killed switch's. It would keep offloads from being turned on. */
 	bpf_xdp_detach((int)link->peer, 0, NULL);
-	if ((r = set_offloads(link->ifname, offload)) < 0 || (r = veth_set_up(&e->nl, link->ifindex, true)) < 0 ||
-	    (r = veth_set_up(&e->nl, link->peer, true)) < 0)
+	if ((r = set_offloads(link->ifname, offload)) < 0 || (r = veth_set_up(&e->nl, link->ifindex)) < 0 ||
+	    (r = veth_set_up(&e->nl, link->peer)) < 0)
 		return r;
 	if (!if_indextoname(link->peer, far))
 		kern_trunk_far(link->ifname, far);

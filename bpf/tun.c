@@ -78,7 +78,7 @@ static bool is_half_made(const struct veth_link *link)
 static int settle(struct kern *e, const struct veth_link *link, bool offload, char *far)
 {
 	snprintf(far, 16, "%s", link->ifname);
-	return veth_set_up(&e->nl, link->ifindex, true);
+	return veth_set_up(&e->nl, link->ifindex);
 }
 
 const struct trunk_family trunk_tun = {"tun", "a tap", make, is_half_made, settle};

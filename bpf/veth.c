@@ -193,7 +193,7 @@ static int furnish(struct kern *e, struct port *p, int ns_fd, const struct kern_
 	}
 	/* New, or found without a configuration (which has no name): its maker may have been killed before he came to this. */
 	if (r == 0 && (!old || !old->name[0])) {
-		r = veth_set_up(&nl, p->peer, true);
+		r = veth_set_up(&nl, p->peer);
 		if (r < 0)
 			kern_fail_nl(err, r, &nl, "ifname", "port %s: bringing up %s", c->name, c->ifname);
 	}
@@ -313,7 +313,7 @@ int veth_change(struct kern *e, struct port *p, const struct kern_port_conf *fro
 
 int veth_up(struct kern *e, struct port *p)
 {
-	int r = p->host_up ? 0 : veth_set_up(&e->nl, p->ifindex, true);
+	int r = p->host_up ? 0 : veth_set_up(&e->nl, p->ifindex);
 
 	p->host_up = r == 0;
 	return r;

@@ -185,7 +185,7 @@ static void only_the_kernel_answers(void **state)
 	lie_to(nl_socket_get_local_port(nl.sock), nl.seq + 2);
 	assert_int_equal(veth_link_in(&nl, t0, &link), 0);
 	assert_int_equal(link.ifindex, t0);
-	assert_int_equal(veth_set_up(&nl, t0, true), 0);
+	assert_int_equal(veth_set_up(&nl, t0), 0);
 }
 
 static void only_the_kernel_counts(void **state)
@@ -216,7 +216,7 @@ static void the_kernels_text_is_kept_until_the_next_question(void **state)
 	assert_non_null(strstr(err.msg, nl.why));
 	assert_int_equal(add_qdisc(t0, "nosuch"), -ENOENT);
 	assert_non_null(strstr(nl.why, "kind"));
-	assert_int_equal(veth_set_up(&nl, t0, true), 0);
+	assert_int_equal(veth_set_up(&nl, t0), 0);
 	assert_string_equal(nl.why, "");
 }
 
@@ -265,12 +265,9 @@ static void a_link_is_seen_as_it_is(void **state)
 	assert_memory_equal(link.mac, mac, 6);
 	assert_int_equal(link.mtu, 1400);
 	assert_true(link.peer && link.peer_nsid >= 0 && !link.up && !link.lower_up);
-	assert_int_equal(veth_set_up(&nl, link.ifindex, true), 0);
+	assert_int_equal(veth_set_up(&nl, link.ifindex), 0);
 	assert_int_equal(veth_link_in(&nl, link.ifindex, &link), 0);
 	assert_true(link.up && !link.lower_up);
-	assert_int_equal(veth_set_up(&nl, link.ifindex, false), 0);
-	assert_int_equal(veth_link_in(&nl, link.ifindex, &link), 0);
-	assert_false(link.up);
 }
 
 static int count(void *arg, struct nl_msg *msg)
