@@ -458,6 +458,7 @@ static bool tend_port(struct kern *e, struct port *p)
 {
 	bool in = is_lifted(e, p, p->shaped_in, &p->rec.conf.in, SLC_K_SHAPE_IN);
 	bool out = is_lifted(e, p, p->shaped_out, &p->rec.conf.out, SLC_K_SHAPE_OUT);
+	uint64_t lost = p->rec.lost_in + p->rec.lost_out;
 
 	if (!in && !out)
 		return false;
@@ -466,7 +467,8 @@ static bool tend_port(struct kern *e, struct port *p)
 		shape_in_del(e, p);
 	if (out && is_over(p, class_drops(e, p->ifindex, OUT_CLASS), &p->empty_out))
 		shape_out_del(e, p);
-	maps_record_put(e, p->idx, &p->rec);
+	if (p->rec.lost_in + p->rec.lost_out != lost)
+		maps_record_put(e, p->idx, &p->rec);
 	return (in && p->shaped_in) || (out && p->shaped_out);
 }
 
