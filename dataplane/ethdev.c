@@ -300,12 +300,18 @@ int ethdev_rx_arm(struct kind_port *kp, uint16_t q)
 void ethdev_rx_disarm(struct kind_port *kp, uint16_t q)
 {
 	struct ethdev *e = kp->priv;
-	uint64_t rung;
 
 	if (e->intr[q])
 		rte_eth_dev_rx_intr_disable(e->id, q);
+}
+
+void ethdev_rx_woke(struct kind_port *kp, uint16_t q)
+{
+	struct ethdev *e = kp->priv;
+	uint64_t rung;
+
 	if (e->bell[q] && read(e->intr_fd[q], &rung, sizeof(rung)) < 0)
-		return; /* it was not what woke the worker */
+		return; /* read already, with an earlier of two wake-ups */
 }
 
 void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
@@ -326,7 +332,7 @@ void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 
 #define ETHDEV_COMMON                                                                                                          \
 	.poll_link = true, .close = ethdev_close, .link_up = ethdev_link_up, .set_mtu = ethdev_set_mtu, .rx_fd = ethdev_rx_fd, \
-	.rx_arm = ethdev_rx_arm, .rx_disarm = ethdev_rx_disarm, .lost = ethdev_lost
+	.rx_arm = ethdev_rx_arm, .rx_disarm = ethdev_rx_disarm, .rx_woke = ethdev_rx_woke, .lost = ethdev_lost
 
 /* --- af-xdp ---------------------------------------------------------------------------------------------------------------- */
 

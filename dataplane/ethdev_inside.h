@@ -54,6 +54,7 @@ int ethdev_set_mtu(struct kind_port *kp, uint16_t mtu);
 int ethdev_rx_fd(struct kind_port *kp, uint16_t q);
 int ethdev_rx_arm(struct kind_port *kp, uint16_t q);
 void ethdev_rx_disarm(struct kind_port *kp, uint16_t q);
+void ethdev_rx_woke(struct kind_port *kp, uint16_t q);
 void ethdev_lost(struct kind_port *kp, struct kind_lost *out);
 
 #endif

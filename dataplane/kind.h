@@ -35,9 +35,9 @@
  *
  * Waiting. A worker with nothing to do sleeps on its queues' descriptors. Before it sleeps it calls rx_arm() on each: "from now on
  * make fd readable when a frame comes". rx_arm returns 1 if frames are already there (the worker goes on polling), 0 if it may sleep,
- * and the fd's readiness must survive the race between the two. After waking it calls rx_disarm(), where the kind drains the
- * descriptor and asks its peer for no more notifications. A kind that has no descriptor returns -1 from rx_fd() and is polled on
- * a timer; `node show` says so.
+ * and the fd's readiness must survive the race between the two. After waking it calls rx_disarm() on each, where the kind asks its peer for no more
+ * notifications and may drain the descriptor; then rx_woke() on those whose descriptors it was told of; and only then it looks for frames. A kind that
+ * has no descriptor returns -1 from rx_fd() and is polled on a timer; `node show` says so.
  *
  * Control events. A kind with sockets of its own (memif, vhost-user) registers them with the control thread's epoll set by
  * kind_watch(); its callback runs on the control thread.
@@ -156,6 +156,8 @@ struct port_kind {
 	/* Worker of queue q. See Waiting above. NULL where the descriptor needs no arming (readable while frames wait). */
 	int (*rx_arm)(struct kind_port *kp, uint16_t q);
 	void (*rx_disarm)(struct kind_port *kp, uint16_t q);
+	/* The queue's descriptor is readable. It may stay so: the next sleep ends at once then. NULL where disarming does it, or reception. */
+	void (*rx_woke)(struct kind_port *kp, uint16_t q);
 	/* Sum up what the port lost. Control thread, while workers run. */
 	void (*lost)(struct kind_port *kp, struct kind_lost *out);
 	/* What became of those who connected. *out is zero. Control thread. NULL: nobody connects. */

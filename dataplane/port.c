@@ -327,7 +327,7 @@ void port_free(struct port *p)
 static void fd_set_to(struct port *p, uint16_t q, int fd)
 {
 	struct worker *w = p->dp->workers[p->rxq[q].worker];
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 1};
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = worker_event(p->gen, p->idx, q)};
 
 	if (p->fds[q] == fd)
 		return;

@@ -144,5 +144,6 @@ const struct port_kind vhost_net_trunk = {
 	.rx_fd = ethdev_rx_fd,
 	.rx_arm = ethdev_rx_arm,
 	.rx_disarm = ethdev_rx_disarm,
+	.rx_woke = ethdev_rx_woke,
 	.lost = vhost_net_lost,
 };

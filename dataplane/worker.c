@@ -185,10 +185,31 @@ static bool arm_all(struct worker *w, bool *timed)
 	return ready;
 }
 
+/*
+ * A descriptor is readable: our own is read here, the others by kinds that leave it to us (ethdev.c's eventfds). Reading one takes back the wake-up
+ * that it stands for, so it must come before the look at the queue's ring that follows every sleep; it does. Not reading one loses nothing: what
+ * became readable after the list was made, had no place on it, or was left because frames were found before the sleep stays readable, and the next
+ * sleep, which ends at once, is told of it. So only what is known to be readable is read, and not each queue's at each wake.
+ */
+static void woken_by(struct worker *w, uint64_t event)
+{
+	struct port *p;
+	uint64_t rung;
+
+	if (event == 0) {
+		if (read(w->wake_fd, &rung, sizeof(rung)) < 0)
+			return; /* read already, with an earlier wake-up */
+	} else {
+		p = rcu_dereference(w->dp->ports[event >> 16 & UINT16_MAX]);
+		if (p && p->gen == event >> 32 && p->kind->rx_woke)
+			p->kind->rx_woke(&p->kp, event & UINT16_MAX);
+	}
+}
+
 /* Nothing to do: sleep until somebody has something for us. Called and left in a read-side section. */
 static void sleep_round(struct worker *w)
 {
-	struct epoll_event ev[8];
+	struct epoll_event ev[WORKER_EVENTS];
 	uint64_t start, woken;
 	bool timed;
 	int n;
@@ -207,15 +228,12 @@ static void sleep_round(struct worker *w)
 	n = epoll_wait(w->epfd, ev, RTE_DIM(ev), timed ? WORKER_NAP_US / 1000 : -1);
 	rcu_thread_online();
 	atomic_store_explicit(&w->sleeping, false, memory_order_relaxed);
-	for (int i = 0; i < n; i++) {
-		uint64_t v;
-
-		if (ev[i].data.u64 == 0 && read(w->wake_fd, &v, sizeof(v)) < 0)
-			continue; /* somebody else's wake-up was read with an earlier one */
-	}
 	/* Poll sets may have changed while we were off-line: what is gone must not be touched, so only a set that is still current is disarmed. */
 	if (set_is_current(w))
 		disarm_all(w);
+	/* Behind that: who was asked not to does not ring again. */
+	for (int i = 0; i < n; i++)
+		woken_by(w, ev[i].data.u64);
 	woken = rte_rdtsc();
 	w->now_tsc = woken;
 	w->c.sleeps++;

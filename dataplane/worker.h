@@ -41,6 +41,7 @@
 #define WORKER_HANDOFF	    2048 /* slots of the ring between two workers */
 #define WORKER_INBOX	    8	 /* bursts taken from each sender in a round: a round of theirs can bring many */
 #define WORKER_RETRY	    64	 /* addresses waiting to be learned */
+#define WORKER_EVENTS	    32	 /* descriptors that a sleep is told of when it ends */
 
 /* Frames on their way out by one port. */
 struct tx_buffer {
@@ -109,6 +110,15 @@ int worker_start(struct worker *w);
 /* Ask it to end and wait until it has. */
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
+
+/*
+ * What a queue's descriptor carries in the worker's epoll set: never 0, which is the worker's own eventfd. Not an address, for the port may be
+ * gone by the time that it is read.
+ */
+static inline uint64_t worker_event(uint32_t gen, uint16_t port, uint16_t q)
+{
+	return (uint64_t)gen << 32 | (uint64_t)port << 16 | q;
+}
 
 /* End its sleep, if it sleeps. Any thread. */
 void worker_wake(struct worker *w);

@@ -83,3 +83,50 @@ def test_a_tap_that_went_with_its_namespace(t):
     node.del_port("tap")
     node.add_port("tap", kind="tap", ifname="tap-host", vlan=100)
     node.wait_link("tap")
+
+
+def _worker_reads(node):
+    """read() and its like that the worker has made so far, whether they found anything or not."""
+    for task in glob.glob(f"/proc/{node.process.pid}/task/*"):
+        with open(f"{task}/comm", encoding="ascii") as f:
+            if "worker" not in f.read():
+                continue
+        with open(f"{task}/io", encoding="ascii") as f:
+            return int(re.search(r"syscr: (\d+)", f.read()).group(1))
+    raise AssertionError("no worker")
+
+
+def test_a_worker_reads_what_woke_it(t):
+    """A driver's eventfd wakes a worker that sleeps on many; only that one is read, and the worker sleeps again."""
+    pairs, rounds = 8, 4
+    outside, node = t.node("outside"), t.node("node")
+    a, b = t.endpoint("a"), t.endpoint("b")
+    for n in range(pairs):
+        path = os.path.join(outside.dir, f"{n}.vhost")
+        outside.add_port(f"p{n}", kind="vhost-user", path=path, server=True, vlan=100 + n)
+        node.add_port(f"p{n}", kind="nic", devargs=f"net_virtio_user{n},path={path},queue_size=256", vlan=100 + n)
+    outside.add_port("a", kind="af-packet", ifname="a", vlan_mode="trunk")
+    node.add_port("b", kind="af-packet", ifname="b", vlan_mode="trunk")
+    outside.wait_link("a", *(f"p{n}" for n in range(pairs)))
+    node.wait_link("b", *(f"p{n}" for n in range(pairs)))
+    assert all(node.get("port", f"p{n}")["state"]["wake"] == "fd" for n in range(pairs))
+    wa, wb = a.wire(), b.wire()
+
+    def cross(text):
+        for n in range(pairs):
+            # Two milliseconds of nothing: the worker lies down after 200 us.
+            select.select([], [], [], 0.002)
+            until(wa, test_frame(a.mac, tags=[f"8100:{100 + n}:0:0"], text=f"{text} {n}"), wb)
+
+    cross("first")
+    before = _worker_reads(node)
+    for i in range(rounds):
+        cross(f"round {i}")
+    reads = (_worker_reads(node) - before) / (rounds * pairs)
+    print(f"{reads:.1f} reads for each frame that woke it")
+    assert reads < 4, f"{reads:.1f} reads for each frame that woke it, with {pairs} drivers"
+    start, used = time.monotonic(), _cpu_s(node)
+    # Two seconds of nothing are what is measured here.
+    select.select([], [], [], 2)
+    share = (_cpu_s(node) - used) / (time.monotonic() - start)
+    assert share < 0.1, f"{share:.1%} of a core for eventfds that nobody rings"
