@@ -303,4 +303,67 @@ static inline void pass_frames(struct peer *p, unsigned pair, uint32_t seed)
 		assert_int_equal(p->g.mem[at + VIRTIO_HDR_LEN + i], pattern(seed, i));
 }
 
+/* --- what every test begins and ends with ------------------------------------------------------------------------------------ */
+
+static struct peer peer;
+static int listener;
+static unsigned fds_before, maps_before;
+
+static inline unsigned count_maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned n = 0;
+	char line[512];
+
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "memfd:") != NULL;
+	fclose(f);
+	return n;
+}
+
+/* Nothing is open yet, and the file of the socket is not there. */
+static inline int setup(void **state)
+{
+	listener = -1;
+	peer_init(&peer);
+	bell_ring(peer.call_fd); /* the first ring of a thread opens what later ones need */
+	rung(peer.call_fd);
+	fds_before = count_fds();
+	maps_before = count_maps();
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	peer_leave(&peer);
+	if (listener >= 0)
+		peer_unlisten(listener);
+	assert_int_equal(count_fds(), fds_before);
+	assert_int_equal(count_maps(), maps_before);
+	peer_fini(&peer);
+	return 0;
+}
+
+/* A port as client, and a front end that it has connected to. */
+static inline void open_and_meet(void)
+{
+	listener = peer_listen();
+	port_open(false, 1);
+	loop_advance(0);
+	assert_true(peer_accept(&peer, listener));
+}
+
+/* As long as a front end that did nothing wrong is left alone at most. */
+static inline void meet_again(void)
+{
+	loop_advance(VHOST_RETRY_MS);
+	assert_true(peer_accept(&peer, listener));
+}
+
+/* The front end lies, in one of many ways (test_vhost_faults.c). */
+static inline void has_a_ring_of_63(struct peer *p)
+{
+	peer_tell(p, VHOST_SET_VRING_NUM, &(struct vhost_vring_state){0, 63}, 8, -1);
+}
+
 #endif
