@@ -319,15 +319,17 @@ void ethdev_lost(struct kind_port *kp, struct kind_lost *out)
 	struct ethdev *e = kp->priv;
 	struct rte_eth_stats st;
 
-	if (rte_eth_stats_get(e->id, &st) < 0)
-		return;
-	out->rx_missed = st.imissed;
-	out->rx_error = st.ierrors;
-	out->rx_no_buffer = st.rx_nombuf;
+	if (rte_eth_stats_get(e->id, &st) == 0) {
+		e->told.rx_missed = st.imissed;
+		e->told.rx_error = st.ierrors;
+		e->told.rx_no_buffer = st.rx_nombuf;
+		/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
+		e->told.tx_error = e->xsk.n ? 0 : st.oerrors;
+	}
+	/* A device that cannot be asked, for it was unplugged, lost what it last said: no counter goes back. */
+	*out = e->told;
 	for (unsigned q = 0; q < KIND_MAX_QUEUES; q++)
 		out->rx_no_buffer += CMM_LOAD_SHARED(e->xq[q].no_buffer);
-	/* What drivers count as transmit errors: frames refused by a full queue are still the switch's and counted there, so this is AF_XDP's and af_packet's double count. */
-	out->tx_error = e->xsk.n ? 0 : st.oerrors;
 }
 
 #define ETHDEV_COMMON                                                                                                          \

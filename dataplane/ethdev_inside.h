@@ -29,7 +29,8 @@ struct ethdev {
 	bool intr[KIND_MAX_QUEUES];   /* the driver wants rte_eth_dev_rx_intr_enable() */
 	bool bell[KIND_MAX_QUEUES];   /* the descriptor is an eventfd, which drivers leave to others to read */
 	struct xsk_queue xq[KIND_MAX_QUEUES];
-	unsigned ifindex; /* af-xdp: the netdev, for the driver says that its link is up whatever becomes of it */
+	struct kind_lost told; /* by the driver, when it was last asked */
+	unsigned ifindex;      /* af-xdp: the netdev, for the driver says that its link is up whatever becomes of it */
 
 	/* What a row may ask for before it opens the device. */
 	bool requests;	    /* frames of 64 KB to be segmented and unfinished checksums cross in both directions */
