@@ -8,6 +8,7 @@
  *      kind.h's table
  *          |
  *      memif_kind.c      the row: open, close, and what a port is
+ *          |-- peer_port.c       of which what vhost-user has, too
  *          |-- memif_server.c    listens; several ports with one path and different ids share the listener
  *          |-- memif_client.c    connects, and goes on trying
  *          |-- memif_conn.c      what both share: a connection's life, and how workers learn of it and are kept out

@@ -8,6 +8,7 @@
  *      kind.h's table
  *          |
  *      vhost_kind.c      the row: open, close, and what a port is
+ *          |-- peer_port.c       of which what memif has, too
  *          |-- vhost_conn.c      the socket: connects or listens, messages in, replies out, what ends a connection
  *          |-- vhost_port.c      the switch's queues and the guest's rings: who serves whom
  *          |       |
