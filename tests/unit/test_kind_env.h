@@ -64,6 +64,32 @@ static inline void keep_log(int priority, const char *text)
 	n_logs++;
 }
 
+/* What the program was given: DPDK leaves the main thread only one, and threads inherit it. */
+static cpu_set_t cpus;
+
+/* On a CPU of its own, if there are two: where they take turns, their steps never meet. */
+static inline void side_by_side(unsigned which)
+{
+	cpu_set_t one;
+	unsigned n = 0;
+
+	CPU_ZERO(&one);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
+		if (CPU_ISSET(cpu, &cpus) && n++ == which)
+			CPU_SET(cpu, &one);
+	}
+	if (CPU_COUNT(&one) == 1)
+		pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+}
+
+static inline time_t seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static inline int env_setup(void **state)
 {
 	char *argv[] = {"test",
@@ -80,6 +106,8 @@ static inline int env_setup(void **state)
 			"-d",
 			SLUICE_PMD_DIR "/librte_mempool_ring.so"};
 
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
+		return -1;
 	if (rte_eal_init(COUNT(argv), argv) < 0)
 		return -1;
 	pool = rte_pktmbuf_pool_create("frames", 8191, 250, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);

@@ -47,14 +47,6 @@ static bool sleep_on(struct side *s, int fd)
 	return false;
 }
 
-static time_t seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
 static bool enough(time_t start, unsigned rounds)
 {
 	return rounds == ROUNDS || (rounds % 64 == 0 && seconds_now() > start + ENOUGH_S);
@@ -63,24 +55,6 @@ static bool enough(time_t start, unsigned rounds)
 static bool over(const struct side *s)
 {
 	return __atomic_load_n(s->over, __ATOMIC_ACQUIRE);
-}
-
-/* What the program was given: DPDK leaves the main thread only one, and threads inherit it. */
-static cpu_set_t cpus;
-
-/* On a CPU of its own, if there are two: where they take turns, their steps never meet. */
-static void side_by_side(unsigned which)
-{
-	cpu_set_t one;
-	unsigned n = 0;
-
-	CPU_ZERO(&one);
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
-		if (CPU_ISSET(cpu, &cpus) && n++ == which)
-			CPU_SET(cpu, &one);
-	}
-	if (CPU_COUNT(&one) == 1)
-		pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
 }
 
 static void turn_over(unsigned round, unsigned step, unsigned most)
@@ -511,7 +485,5 @@ int main(void)
 		cmocka_unit_test(guest_that_receives_is_woken),
 	};
 
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
-		return 1;
 	return cmocka_run_group_tests_name("vhost_sleep", tests, env_setup, env_teardown);
 }
