@@ -16,6 +16,7 @@
 
 #define FRAMES	   200
 #define CONSUME_MS 15000
+#define FLICKER_S  15.0 /* what is cut must be hit while it is: who has no CPU meanwhile does not */
 
 /* --- the table ------------------------------------------------------------------------------------------------------------- */
 
@@ -119,6 +120,7 @@ static int region_taken_away(struct hostile *h)
 {
 	struct front_msg msg = front_msg(FRONT_SET_MEM_TABLE, 8 + sizeof(struct front_wire_region));
 	int rc = honest_open(h, &(struct front_conf){0});
+	uint64_t features;
 	uint8_t f[64];
 
 	msg.memory.n = 1;
@@ -127,6 +129,12 @@ static int region_taken_away(struct hostile *h)
 		rc = send_honest(h, 5);
 	if (!rc)
 		rc = front_msg_send(&h->f, &msg, &h->f.region[0].fd, 1);
+	if (rc)
+		return rc;
+	/* What is sent before the back end has read that is still good. */
+	rc = front_ask_u64(&h->f, FRONT_GET_FEATURES, &features);
+	if (rc == -ECONNRESET)
+		return 0;
 	frame_fill(f, sizeof(f), false);
 	for (unsigned i = 0; i < 20 && !rc; i++)
 		rc = front_send(&h->f, 1, NULL, f, sizeof(f));
@@ -283,13 +291,23 @@ static int rings_cut_off(struct hostile *h)
 /* The buffers that it receives in: somebody must send to it. */
 static int receive_buffers_cut_off(struct hostile *h)
 {
+	struct front_ring *r;
 	int rc = honest_open(h, &(struct front_conf){.ring = HOSTILE_RING});
+	uint16_t old;
 
 	if (!rc)
 		rc = send_honest(h, 5);
 	if (!rc && ftruncate(h->f.region[1].fd, 0) < 0)
 		rc = -errno;
-	return rc;
+	if (rc)
+		return rc;
+	/* Those that were filled before the cut are offered again: all of them may have been. The ring is in the other region. */
+	r = &h->f.ring[0];
+	old = r->next;
+	while (r->taken != __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE))
+		front_offer(r, (uint16_t)r->used->ring[r->taken++ % HOSTILE_RING].id);
+	front_publish(r, old);
+	return 0;
 }
 
 struct cutter {
@@ -314,7 +332,7 @@ static int frames_flicker(struct hostile *h)
 {
 	const struct front_region *m = &h->f.region[1];
 	struct cutter c = {.fd = m->fd};
-	double end = seconds_now() + 1;
+	double end = seconds_now() + FLICKER_S;
 	pthread_t thread;
 	int rc = load(h);
 
@@ -356,13 +374,18 @@ static int log_negotiated(struct hostile *h)
 	return rc;
 }
 
-/* Receive some frames, so that buffers are written to. Returns how many came: fewer if the back end hangs up, or nobody sends. */
+/*
+ * Receive some frames, so that buffers are written to, but for those that are there: they were written before anybody asked for the log.
+ * Returns how many came: fewer if the back end hangs up, or nobody sends.
+ */
 static unsigned receive_some(struct hostile *h)
 {
 	double end = seconds_now() + 10;
 	uint8_t f[HOSTILE_BUFFER];
 	unsigned n = 0;
 
+	while (front_recv(&h->f, 0, NULL, f, sizeof(f)) != -EAGAIN)
+		;
 	while (n < 50 && seconds_now() < end && !gone(h)) {
 		if (front_recv(&h->f, 0, NULL, f, sizeof(f)) > 0)
 			n++;
@@ -397,6 +420,7 @@ static int log_base(struct hostile *h)
 	struct front_msg msg = front_msg(FRONT_SET_LOG_BASE, sizeof(msg.log)), reply;
 	bool believed = current_case->fate != CLOSE || lie->cut_later;
 	int rc = log_negotiated(h), fd;
+	uint64_t features;
 	unsigned frames;
 
 	if (rc)
@@ -411,6 +435,8 @@ static int log_base(struct hostile *h)
 		rc = front_msg_recv(&h->f, &reply);
 	if (!rc && believed)
 		rc = front_tell_u64(&h->f, FRONT_SET_FEATURES, h->f.features | FRONT_BIT(FRONT_F_LOG_ALL), -1);
+	if (!rc && believed)
+		rc = front_ask_u64(&h->f, FRONT_GET_FEATURES, &features); /* its answer comes when it logs */
 	if (!rc && lie->cut_later && ftruncate(fd, 0) < 0)
 		rc = -errno;
 	if (!rc && believed) {

@@ -12,6 +12,8 @@
 
 #include "hostile.h"
 
+#define CONSUME_MS 15000
+
 /* Negotiated and with memory; ring 1 is about to be described. */
 static int ready(struct hostile *h)
 {
@@ -290,7 +292,7 @@ static int disabled_and_full(struct hostile *h)
 			front_offer(r, i);
 		}
 		front_publish(r, old);
-		if (!consumed(h, 1, 5000)) {
+		if (!consumed(h, 1, CONSUME_MS)) {
 			snprintf(h->why, sizeof(h->why), "what was sent by a disabled ring was not given back");
 			rc = -EPROTO;
 		}
