@@ -14,7 +14,6 @@
 
 import json
 import os
-import re
 import time
 
 import frames
@@ -72,12 +71,6 @@ def links(netns=None):
 
 def unreachable(c, addr):
     return c.run("ping", "-q", "-c", "1", "-W", "1", addr, check=False).returncode == 1
-
-
-def pings(stream):
-    """(sent, received) of a ping -q that has come to its end."""
-    out = stream.communicate(timeout=6 * DEADLINE_S)[0]
-    return tuple(int(x) for x in re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
 
 
 def ours(wire):

@@ -14,9 +14,12 @@
 """
 
 import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
+import time
 
 import sandbox
 from harness import DEADLINE_S, Host, run, wait_for
@@ -150,6 +153,49 @@ class Engine:
         """{(vlan, mac): (port, static)}"""
         entries = (line.split() for line in self.call("fdb"))
         return {(int(e[1]), e[2]): (e[3], e[4] == "static") for e in entries}
+
+
+class Pings:
+    """
+    A ping a millisecond to `addr`, `count` of them, each of which must be answered; under way until check().
+
+    ping does not wait for the answers to its last ones, but for twice the longest round trip that it has seen. So others follow those that
+    count, for as long as an answer may be late; they hold nothing up if there is a loss to be found.
+    """
+
+    AFTER = 500
+
+    def __init__(self, test, host, addr, count):
+        self.count = count
+        self.out = os.path.join(test.tmp, f"pings-{host.name}-{addr}-{time.monotonic_ns()}.out")
+        with open(self.out, "w", encoding="ascii") as out:
+            self.process = host.popen("ping", "-n", "-i", "0.001", "-c", count + self.AFTER, addr, stdout=out, stderr=out)
+
+    def _answered(self):
+        with open(self.out, encoding="ascii") as f:
+            return {int(n) for n in re.findall(r"icmp_seq=(\d+) ttl", f.read())}
+
+    def over(self):
+        """Have all that count been sent?"""
+        return self.process.poll() is not None or max(self._answered(), default=0) >= self.count
+
+    def check(self):
+        assert self.process.wait(6 * DEADLINE_S) in (0, 1)
+        answered = self._answered()
+        lost = [n for n in range(1, self.count + 1) if n not in answered]
+        assert not lost, f"{len(lost)} of {self.count} pings lost, first {lost[:10]}"
+
+
+def programs_of(bpf_dir):
+    """The kernel's numbers of the programs that use maps pinned in a directory. Of all there are others', of this machine, may come and go."""
+    pins = [run("bpftool", "-j", "map", "show", "pinned", os.path.join(bpf_dir, name), check=False) for name in os.listdir(bpf_dir)]
+    maps = {json.loads(pin.stdout)["id"] for pin in pins if pin.returncode == 0}
+    return {p["id"] for p in json.loads(run("bpftool", "-j", "prog", "show").stdout) if maps & set(p.get("map_ids", ()))}
+
+
+def programs():
+    """Those of all the programs of the machine."""
+    return {p["id"] for p in json.loads(run("bpftool", "-j", "prog", "show").stdout)}
 
 
 class Container(Host):

@@ -6,12 +6,11 @@ import json
 import os
 import select
 import socket
-import subprocess
 import time
 
 import frames
-from containers import attrs_of, cleanup, container, hears_once, host, links, ours, pings, trunk_node, unreachable
-from engine import Container
+from containers import attrs_of, cleanup, container, hears_once, host, links, ours, trunk_node, unreachable
+from engine import Container, Pings, programs, programs_of
 from harness import DEADLINE_S, Refused, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu, within
 
@@ -304,14 +303,13 @@ def test_killed_during_a_local_stream(t):
     a.ping(b.addr, count=10)
     before = node.port_stats("a")
     index = node.get("port", "a")["state"]["host_ifname"]
-    stream = a.popen("ping", "-q", "-i", "0.001", "-c", STREAM, b.addr, stdout=subprocess.PIPE)
+    stream = Pings(t, a, b.addr, STREAM)
     wait_for(lambda: node.port_stats("a")["rx_frames"] >= before["rx_frames"] + 100, "the stream runs")
     node.kill9()
     a.wire().send(test_frame("02:00:00:00:00:66"))
     node.start()
-    assert stream.poll() is None, "the stream was over before the restart"
-    sent, received = pings(stream)
-    assert sent == received == STREAM, (sent, received)
+    assert not stream.over(), "the stream was over before the restart"
+    stream.check()
     after = node.port_stats("a")
     assert after["rx_frames"] >= before["rx_frames"] + STREAM and after["drops"]["spoof-mac"] == 1, after
     assert node.get("port", "a")["state"]["host_ifname"] == index
@@ -383,7 +381,7 @@ def test_the_shaper_goes_with_the_last_limit(t):
     a, b = container(node, "a", 1, vlan=100), container(node, "b", 2, vlan=100)
     before = links()
     a.ping(b.addr)
-    stream = a.popen("ping", "-q", "-i", "0.001", "-c", STREAM, b.addr, stdout=subprocess.PIPE)
+    stream = Pings(t, a, b.addr, STREAM)
     for restart in (node.kill9, node.stop):
         node.set_port("a", in_bps=1_000_000_000)
         limited = links()
@@ -396,29 +394,25 @@ def test_the_shaper_goes_with_the_last_limit(t):
         restart()
         node.start()
         assert links() == before
-    sent, received = pings(stream)
-    assert sent == received == STREAM, (sent, received)
+    stream.check()
     assert not node.drops("a", "limit-in")
 
 
 def test_cleanup_leaves_nothing(t):
     """After --cleanup there is no netdev, pin, program or filter; what is somebody else's stays; a second one finds nothing to do."""
-
-    def programs():
-        return len(json.loads(run("bpftool", "-j", "prog", "show").stdout))
-
     run("ip", "link", "add", "their0", "type", "veth", "peer", "name", "their1")
-    before, had = links(), programs()
+    before = links()
     node = trunk_node(t)
     container(node, "a", 1, vlan=100, in_bps=1_000_000, out_bps=1_000_000)
     container(node, "b", 2, vlan=100)
-    assert os.listdir(node.options["bpf_dir"])
+    made = programs_of(node.options["bpf_dir"])
+    assert made
     node.kill9()
     cleanup(node)
     assert links() == before and "eth0" not in links("a") | links("b")
     assert not os.path.exists(node.options["bpf_dir"])
     assert "slc" not in run("tc", "qdisc", "show").stdout
-    wait_for(lambda: programs() <= had, "programs go")
+    wait_for(lambda: not made & programs(), "programs go")
     cleanup(node)
     # The configuration is kept: a start makes it all again.
     node.start()
@@ -571,9 +565,9 @@ def test_two_schedulers(t):
     replace(app, (a, 1), (b, 2))
     replace(cache, (c, 3))
     a.ping("10.0.0.3")
-    stream = a.popen("ping", "-q", "-i", "0.001", "-c", "500", "10.0.0.3", stdout=subprocess.PIPE)
+    stream = Pings(t, a, "10.0.0.3", 500)
     replace(app, (a, 1))
-    assert pings(stream) == (500, 500)
+    stream.check()
     owners = {o["name"]: o["owner"] for o in node.call("get", {"object": "port"})["objects"]}
     assert owners == {"slc0": "", "a": "app", "c": "cache"}, owners
     assert "eth0" not in links("b") and "eth0" in links("c")
