@@ -248,7 +248,6 @@ def test_storm_limit(t):
 def test_learned_addresses_age(t):
     """An address that has been silent for the VLAN's aging_s is unknown at once, and forgotten by the owner soon."""
     e, a, b, c = node(t, {"a": {"mac": "none"}, "b": {}, "c": {"mac": "none"}})
-    e.set_vlan(100, aging=1)
     wa, wb, wc = a.wire(), b.wire(), c.wire()
     other = "02:00:00:00:00:99"
     wa.send(test_frame(other, dst=b.mac))
@@ -257,6 +256,8 @@ def test_learned_addresses_age(t):
     sent = test_frame(b.mac, dst=other)
     wb.send(sent)
     assert wa.recv(end, lambda f: f.raw == sent) and not [f for f in wc.drain() if f.raw == sent]
+    # From here on: until then a second may have passed.
+    e.set_vlan(100, aging=1)
 
     def flooded():
         wb.send(sent)

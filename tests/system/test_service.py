@@ -17,6 +17,7 @@ import time
 
 from containers import trunk_node
 from harness import DEADLINE_S, Control, Refused, add_ports, added, run, wait_for
+from measure import own_the_cpu
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNITS = os.path.join(HERE, "..", "..", "ctl", "daemon")
@@ -98,6 +99,7 @@ def test_it_tells_the_service_manager(t):
     assert f"STATUS=Forwards, and listens on {node.socket}" in text, text
     # Ready means that connecting works, now.
     node.control = Control(node.socket)
+    own_the_cpu()
     times = [notified.next("WATCHDOG=1")[1] for _ in range(6)]
     assert max(b - a for a, b in zip(times, times[1:])) < 0.75, times
     node.stop()
@@ -206,11 +208,14 @@ def test_the_control_socket_is_never_open_to_others(t):
     seen, over = set(), threading.Event()
 
     def look():
-        while not over.is_set():
+        while True:
+            last = over.is_set()
             try:
                 seen.add(stat.S_IMODE(os.stat(node.socket).st_mode))
             except FileNotFoundError:
                 pass
+            if last:
+                break
 
     looker = threading.Thread(target=look)
     looker.start()

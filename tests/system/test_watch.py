@@ -49,7 +49,7 @@ def test_what_happens_to_a_port(t):
     watcher = node.connect()
     assert added(watcher.call("watch")) == []
     began_us = time.time_ns() // 1000
-    node.apply(add("vlan", "100", aging_s=1), *(add("port", e.name, kind="af-packet", ifname=e.name, vlan=100) for e in (a, b)))
+    node.apply(add("vlan", "100"), *(add("port", e.name, kind="af-packet", ifname=e.name, vlan=100) for e in (a, b)))
     made = [watcher.event() for _ in range(4)]
     assert [(e["type"], e.get("name")) for e in made] == [
         ("object.add", "100"),
@@ -68,6 +68,8 @@ def test_what_happens_to_a_port(t):
     wire_b.send(test_frame(mac))
     moved = watcher.event("fdb.move")
     assert (moved["mac"], moved["from"], moved["port"]) == (mac, "a", "b"), moved
+    # From here on: until then a second may have passed.
+    node.set_vlan(100, aging_s=1)
     aged = watcher.event("fdb.age")
     assert (aged["vlan"], aged["mac"], aged["port"]) == (100, mac, "b"), aged
     assert node.fdb() == []
@@ -75,7 +77,7 @@ def test_what_happens_to_a_port(t):
 
     run("ip", "link", "set", "eth0", "down", netns="a")
     down = watcher.event("port.link")
-    assert (down["name"], down["state"]) == ("a", "down") and down["generation"] == 1, down
+    assert (down["name"], down["state"]) == ("a", "down") and down["generation"] == 2, down
     run("ip", "link", "set", "eth0", "up", netns="a")
     assert watcher.event("port.link")["state"] == "up"
     node.set_port("b", admin="down")
@@ -133,8 +135,9 @@ def test_a_flood_of_addresses_is_told_in_part(t):
     watcher = node.connect()
     watcher.call("watch", {"events": ["fdb"], "snapshot": False})
     wire, total = a.wire(), 20_000
-    for i in range(total):
-        wire.send(test_frame(f"02:00:00:01:{i >> 8:02x}:{i & 255:02x}"))
+    burst = [test_frame(f"02:00:00:01:{i >> 8:02x}:{i & 255:02x}") for i in range(total)]
+    start = time.monotonic()
+    wire.send(*burst)
     learned = wait_for(lambda: (n := node.get("vlan", "100")["state"]["macs"]) > total // 2 and n, "the addresses are learned")
     told, omitted = set(), 0
     while len(told) + omitted < learned:
@@ -144,7 +147,9 @@ def test_a_flood_of_addresses_is_told_in_part(t):
         else:
             assert event["type"] == "fdb.learn" and event["mac"] not in told, event
             told.add(event["mac"])
-    assert 1000 <= len(told) <= 5000 and omitted > 0, (len(told), omitted)
+    # 1,000 a second, and so many at once; the second that is under way counts whole.
+    took = time.monotonic() - start
+    assert 1000 <= len(told) <= 1000 * (2 + took) and omitted > 0, (len(told), omitted, took)
 
 
 def test_the_whole_node_in_one_apply(t):
