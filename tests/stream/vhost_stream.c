@@ -218,11 +218,17 @@ static bool receive(unsigned from)
 	return any;
 }
 
+/* The ring that it goes by. */
+static unsigned ring_of(uint64_t number)
+{
+	return 2 * (unsigned)(number % opt.pairs) + 1;
+}
+
 static bool send_one(unsigned from, uint64_t number)
 {
 	uint8_t f[MAX_FRAME];
 	uint32_t len = frame_make(f, from, number);
-	int rc = front_send(&side[from].front, 2 * (unsigned)(number % opt.pairs) + 1, NULL, f, len);
+	int rc = front_send(&side[from].front, ring_of(number), NULL, f, len);
 
 	if (rc && rc != -EAGAIN)
 		die("send", rc);
@@ -358,19 +364,23 @@ static unsigned window_fitting(void)
 	return opt.window < fits ? opt.window : fits;
 }
 
-/* Speak until the other has heard: the port may be up here before it is there. */
+/*
+ * Speak until the other has heard: the port may be up here before it is there. Once more only when the one before has been taken and what it
+ * brought has been received: no more than two are then under way, which any ring has room for.
+ */
 static void announce(void)
 {
 	double end = now_s() + opt.wait_s, again[2] = {0, 0};
 
 	while (!side[0].announced || !side[1].announced) {
 		for (unsigned s = 0; s < 2; s++) {
-			if (now_s() > again[s] && send_one(s, ANNOUNCE))
+			bool taken = front_reclaim(&side[s].front, ring_of(ANNOUNCE)) == 0;
+
+			receive(s);
+			if (taken && now_s() > again[s] && !side[s].announced && send_one(s, ANNOUNCE))
 				again[s] = now_s() + 0.05;
 		}
 		rest(false);
-		receive(0);
-		receive(1);
 		if (now_s() > end)
 			die("no frame passes", -ETIMEDOUT);
 	}
