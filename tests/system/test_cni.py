@@ -276,7 +276,7 @@ def test_accepted_is_not_yet_in_force(t):
     c.call("DEL", c.conf())
     c.node.real = False
     c.node.fault = {"name": "no-trunk", "message": "there is no trunk", "hint": "make one"}
-    error = c.fails("ADD", c.conf(ipam=c.host_local(), timeoutMs=300), 11, "there is no trunk")
+    error = c.fails("ADD", c.conf(ipam=c.host_local(), timeoutMs=3000), 11, "there is no trunk")
     assert error["details"] == "make one"
     c.clean()
 
@@ -336,7 +336,7 @@ def test_a_full_daemon_is_asked_again(t):
     c.node.full = 5
     assert c.call("STATUS", c.conf()) is None and c.node.full == 0
     c.node.full = 10**6
-    c.fails("STATUS", c.conf(timeoutMs=1000), 50, "32 clients are connected")
+    c.fails("STATUS", c.conf(timeoutMs=3000), 50, "32 clients are connected")
 
 
 def many(c, conf):
@@ -626,9 +626,9 @@ def test_ipam_plugins_that_misbehave(t):
         ("echo broken >&2; exit 3", 103, "exit status 3, and no error"),
         ("echo '{\"code\":\"x\"}'; exit 1", 103, "exit status 1"),
         ("kill -SEGV $$", 103, "killed by signal 11"),
-        ("sleep 1000", 11, "not done after 1000 ms"),
-        ("exec >&-; sleep 1000", 11, "not done after 1000 ms"),
-        ("sleep 1000 & exit 0", 11, "not done after 1000 ms"),
+        ("sleep 1000", 11, "not done after 3000 ms"),
+        ("exec >&-; sleep 1000", 11, "not done after 3000 ms"),
+        ("sleep 1000 & exit 0", 11, "not done after 3000 ms"),
         ("yes", 6, "printed more than"),
         ("echo junk", 6, "not a result"),
         ("", 6, "not a result"),
@@ -638,7 +638,7 @@ def test_ipam_plugins_that_misbehave(t):
     for script, code, says in cases:
         ipam = c.plugin("bad", first + script + "\n")
         start = time.monotonic()
-        c.fails("ADD", c.conf(ipam=ipam, ipamTimeoutMs=1000 if "sleep" in script else 20000), code, says)
+        c.fails("ADD", c.conf(ipam=ipam, ipamTimeoutMs=3000 if "sleep" in script else 20000), code, says)
         assert time.monotonic() - start < 15, script
         with open(log, encoding="ascii") as f:
             assert f.read() == "ADD\nDEL\n", script

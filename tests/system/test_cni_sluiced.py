@@ -161,7 +161,7 @@ def test_accepted_is_waited_for(t):
     c.sluiced.start()
     run("ip", "netns", "add", "box")
     conf = c.conf(ipam=c.host_local())
-    c.fails("ADD", {**conf, "timeoutMs": 300}, 11, "/run/netns/box")
+    c.fails("ADD", {**conf, "timeoutMs": 3000}, 11, "/run/netns/box")
     c.clean()
     holder = subprocess.Popen(["ip", "netns", "exec", "box", "cat"], stdin=subprocess.PIPE)
     with concurrent.futures.ThreadPoolExecutor() as pool:

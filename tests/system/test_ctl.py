@@ -106,7 +106,7 @@ def test_it_ends_as_the_contract_says(t):
     assert added(node.call("get")) == []
     # What is only not there yet is waited for, by a daemon that can.
     waits = any(m["name"] == "wait" for m in node.call("describe")["methods"])
-    _ends(node, NOT_APPLIED if waits else REFUSED, "-T", "0.2", "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
+    _ends(node, NOT_APPLIED if waits else REFUSED, "-T", "2", "port", "add", "p", "kind=af-packet", "ifname=none-such", says="none-such")
     _ends(node, DONE, "port", "del", "p")
 
     away = os.path.join(t.tmp, "nobody.sock")

@@ -134,7 +134,7 @@ def test_what_has_to_wait_is_exit_65(t):
     _needs(node, "wait")
     _ctl(node, DONE, "vlan", "add", "100")
     words = ("port", "add", "late", "kind=af-packet", "ifname=late", "vlan=100")
-    said, complaint = _ctl(node, NOT_APPLIED, "-T", "0.2", "-j", *words)
+    said, complaint = _ctl(node, NOT_APPLIED, "-T", "2", "-j", *words)
     answer = json.loads(said)
     assert answer["applied"] < answer["generation"], answer
     first, why = complaint.splitlines()[:2]
@@ -221,7 +221,7 @@ def test_monitor_ends_with_its_time(t):
     """With -T it ends by itself, with 124; a reader that goes away ends it too."""
     node = t.node()
     _needs(node, "watch")
-    done = run(os.path.join(t.build, "sluicectl"), "-s", node.stat_socket, "-T", "0.2", "monitor", "--snapshot", check=False)
+    done = run(os.path.join(t.build, "sluicectl"), "-s", node.stat_socket, "-T", "2", "monitor", "--snapshot", check=False)
     assert done.returncode == TIMED_OUT and added(json.loads(done.stdout)) == [], done
     monitor = Monitor(node, "--snapshot")
     assert monitor.line()

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 
 from harness import deadline, ip_batch, run, wait_for
 from lab import GUEST_DEADLINE_S, Guest, Migration, Nic, boot, need_guests
@@ -385,7 +386,10 @@ def _migrate(t, node, number, announce):
     assert [e["port"] for e in node.fdb(**fdb)] == [source.name]
 
     source.run("while [ ! -e /tmp/calm ]; do dd if=/dev/zero of=/tmp/busy bs=64k count=64; done > /dev/null 2>&1 &")
-    pings = end.popen("ping", "-q", "-i", "0.1", vm.ip4, stdout=subprocess.PIPE)
+    pings = end.popen("ping", "-n", "-i", "0.1", vm.ip4, stdout=subprocess.PIPE)
+    heard = set()
+    listener = threading.Thread(target=lambda: heard.update(int(n) for line in pings.stdout for n in re.findall(r"icmp_seq=(\d+) ttl", line)))
+    listener.start()
     migration = Migration(source, target)
     migration.copy_once()
     target.kill9()
@@ -407,12 +411,16 @@ def _migrate(t, node, number, announce):
     out, _ = held.communicate(timeout=2 * GUEST_DEADLINE_S)
     assert held.returncode == 0, f"frames received before the move are not what they were: {out}"
     peer.ping(vm)
+    last = max(heard)
+    wait_for(lambda: max(heard) > last + PINGS_LOST_AT_MOST, "the pings go on", GUEST_DEADLINE_S)
     pings.send_signal(signal.SIGINT)
-    out, _ = pings.communicate(timeout=GUEST_DEADLINE_S)
+    pings.wait(GUEST_DEADLINE_S)
+    listener.join()
     print(f"  {information['downtime']} ms stopped, {information['total-time']} ms in all, {information['ram']['dirty-sync-count']} passes")
-    sent, answered = (int(n) for n in re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
-    print(f"  {sent - answered} of {sent} pings to the guest lost")
-    assert answered > 0 and sent - answered <= PINGS_LOST_AT_MOST, out
+    # What was under way at the end, which a busy machine has more of, is not lost.
+    lost = [n for n in range(1, max(heard) + 1) if n not in heard]
+    print(f"  {len(lost)} of {max(heard)} pings to the guest lost")
+    assert len(lost) <= PINGS_LOST_AT_MOST, lost
     # What the guest itself was doing goes on. How it shares its one emulated CPU with the writer decides what it hears in time.
     out = own_pings.wait(check=False)
     answered = int(re.search(r"(\d+) packets received", out)[1])

@@ -8,7 +8,7 @@ import select
 import subprocess
 
 from containers import cleanup, container, host, links, trunk_node, unreachable
-from harness import Refused, deadline, iperf3, run, wait_for
+from harness import DEADLINE_S, Refused, deadline, iperf3, run, wait_for
 
 WHOLE = 1_000_000  # bytes that TCP must carry in a second to be called whole
 HOST = "10.0.0.100"
@@ -139,17 +139,17 @@ def test_mtu(t):
         d = t.endpoint(f"d-{by}", addr=["10.0.0.50/24"], mtu=mtu)
         node.attach(d, vlan=100, mtu=mtu)
         node.wait_link(d.name)
-        whole = ["ping", "-q", "-M", "do", "-c", "1", "-W", "1", "-s", mtu - 28]
-        assert a.run(*whole, "10.0.0.50", check=False).returncode == 1
+        whole = ["ping", "-q", "-M", "do", "-c", "1", "-w", DEADLINE_S, "-s", mtu - 28]
+        assert a.run("ping", "-q", "-M", "do", "-c", "1", "-W", "1", "-s", mtu - 28, "10.0.0.50", check=False).returncode == 1
         node.set_port("slc0", mtu=mtu)
         assert node.get("port", "slc0")["state"]["mtu"] == mtu
         for _ in range(2):
-            a.run(*whole, "10.0.0.50")
-            d.run(*whole, "10.0.0.1")
+            a.run(*whole, "10.0.0.50", seconds=2 * DEADLINE_S)
+            d.run(*whole, "10.0.0.1", seconds=2 * DEADLINE_S)
             node.kill9()
             node.start()
             node.wait_link("slc0", d.name)
-        a.run(*whole, "10.0.0.50")
+        a.run(*whole, "10.0.0.50", seconds=2 * DEADLINE_S)
         if by == "veth-xdp":
             try:
                 node.set_port("slc0", mtu=9000)
@@ -157,7 +157,7 @@ def test_mtu(t):
                 assert refusal.data["path"].endswith("mtu"), refusal
             else:
                 raise AssertionError("taken")
-            a.run(*whole, "10.0.0.50")
+            a.run(*whole, "10.0.0.50", seconds=2 * DEADLINE_S)
         node.stop()
         cleanup(node)
 
