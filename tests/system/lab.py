@@ -89,6 +89,10 @@ class Lines:
             raise AssertionError(f"{self.who}: closed")
         self.data += data
 
+    def take_what_is_there(self):
+        while select.select([self.sock], [], [], 0)[0] and (data := self.sock.recv(1 << 16)):
+            self.data += data
+
     def line(self, end):
         while b"\n" not in self.data:
             self._more(end)
@@ -412,7 +416,9 @@ class Migration:
         target.jobs, target.number, source.jobs = source.jobs, source.number, {}
         for job in target.jobs.values():
             job.guest = target
-        # Half an answer that the source had given is the beginning of what comes from the target.
+        # What the source has said by now, and nobody has read yet: it says nothing more. Half an answer is the beginning of what comes from
+        # the target.
+        source.agent.take_what_is_there()
         target.agent.data = source.agent.data + target.agent.data
 
 
