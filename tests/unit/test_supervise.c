@@ -22,7 +22,7 @@
 static struct ctl ctl;
 static sd_event *event;
 static int manager;
-static char path[64];
+static char dir[64], path[96];
 
 static int setup(void **state)
 {
@@ -31,7 +31,9 @@ static int setup(void **state)
 	memset(&fake_dp, 0, sizeof(fake_dp));
 	ctl_init(&ctl, &fake_dp);
 	assert_true(sd_event_new(&event) >= 0);
-	snprintf(path, sizeof(path), "/tmp/sluice-supervise-%d", (int)getpid());
+	snprintf(dir, sizeof(dir), "/tmp/sluice-supervise-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/notify", dir);
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
 	manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	assert_int_equal(bind(manager, (struct sockaddr *)&sun, sizeof(sun)), 0);
@@ -43,6 +45,7 @@ static int teardown(void **state)
 {
 	close(manager);
 	unlink(path);
+	rmdir(dir);
 	unsetenv("NOTIFY_SOCKET");
 	sd_event_unref(event);
 	ctl_fini(&ctl);
