@@ -14,11 +14,13 @@
 
 #include "dp.h"
 #include "ethdev_inside.h"
+#include "log.h"
 #include "netdev_stats.h"
 #include "vhost_net.h"
 #include "vhost_net_inside.h"
 
-#define RING_DEFAULT 1024u
+#define RING_DEFAULT  1024u
+#define DRIVER_QUEUES 8 /* virtio_user's VIRTIO_MAX_VIRTQUEUE_PAIRS: asked for more, it makes no port */
 
 struct vhost_net {
 	char ifname[IFNAMSIZ];
@@ -94,6 +96,11 @@ static int vhost_net_validate(const struct dp_port_conf *conf, struct dp_error *
 	return 0;
 }
 
+uint16_t vhost_net_queues(uint16_t wanted)
+{
+	return RTE_MIN(RTE_MAX(wanted, 1), DRIVER_QUEUES);
+}
+
 static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
 			  struct dp_error *err)
 {
@@ -118,10 +125,12 @@ static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, cons
 	e->row = v;
 	e->requests = e->early_cleanup = true;
 	snprintf(devargs, sizeof(devargs), "net_virtio_user%u,path=/dev/vhost-net,iface=%s,mac=%s,queues=%u,queue_size=%u",
-		 ethdev_unit(), conf->ifname, mac, n_queues, conf->ring ? conf->ring : RING_DEFAULT);
-	r = ethdev_open(kp, env, conf, n_queues, "net_virtio", devargs, err);
+		 ethdev_unit(), conf->ifname, mac, vhost_net_queues(n_queues), conf->ring ? conf->ring : RING_DEFAULT);
+	r = ethdev_open(kp, env, conf, vhost_net_queues(n_queues), "net_virtio", devargs, err);
 	if (r < 0)
 		return r;
+	if (kp->n_queues < n_queues)
+		dp_log(LOG_NOTICE, "port %s: %u queue pairs, not %u: vhost-net has no more", conf->name, kp->n_queues, n_queues);
 	for (uint16_t i = 0; i < kp->n_queues; i++) {
 		v->q[i] = (struct vhost_net_queue){
 			.rx = kp->rx, .tx = kp->tx, .rxq = kp->rxq[i], .txq = kp->txq[i], .pool = env->pool};

@@ -36,6 +36,8 @@
  * tx_error: the kernel found a vnet header wrong (the netdev's rx_frame_errors), or there was no buffer for a copy. malformed: a request
  * that contradicts its frame. rx_error, rx_no_buffer: the driver's own. What the kernel itself drops after it took a frame, it counts on the netdev.
  *
+ * Queues. The driver has 8 pairs at most; a port that asks for more has those, and the log says so.
+ *
  * Full. The driver holds the buffers of up to 32 sent frames until it sends more, and `ring` (1,024) empty ones for each queue. It is one of the
  * 32 ethdevs (ethdev.h).
  *

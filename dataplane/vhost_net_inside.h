@@ -17,6 +17,9 @@ struct vhost_net_queue {
 	uint64_t malformed, tx_error;
 };
 
+/* As many queue pairs as the driver has for a port that wants so many: 1-8. */
+uint16_t vhost_net_queues(uint16_t wanted);
+
 /* kind.h's bursts on a struct vhost_net_queue. */
 uint16_t vhost_net_rx(void *queue, struct rte_mbuf **frames, uint16_t n);
 uint16_t vhost_net_tx(void *queue, struct rte_mbuf **frames, uint16_t n);

@@ -260,6 +260,17 @@ static void what_has_no_room_stays_the_callers(void **state)
 	rte_pktmbuf_free(frames[2]);
 }
 
+/* --- queues --------------------------------------------------------------------------------------------------------------- */
+
+static void no_more_queues_than_the_driver_has(void **state)
+{
+	assert_int_equal(vhost_net_queues(0), 1);
+	assert_int_equal(vhost_net_queues(1), 1);
+	assert_int_equal(vhost_net_queues(8), 8);
+	assert_int_equal(vhost_net_queues(9), 8);
+	assert_int_equal(vhost_net_queues(KIND_MAX_QUEUES), 8);
+}
+
 static int setup(void **state)
 {
 	char *argv[] = {
@@ -277,10 +288,15 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(what_the_kernel_left_to_do_is_a_request),		 TEST(what_the_driver_found_good_asks_for_nothing),
-		TEST(a_sum_of_the_drivers_own_is_mended_if_it_is_short), TEST(contradictions_are_counted_and_dropped),
-		TEST(a_segments_checksum_field_is_as_linux_wants_it),	 TEST(a_shared_frame_is_not_written_to),
-		TEST(a_frame_that_cannot_be_sent_holds_nobody_up),	 TEST(what_has_no_room_stays_the_callers),
+		TEST(what_the_kernel_left_to_do_is_a_request),
+		TEST(what_the_driver_found_good_asks_for_nothing),
+		TEST(a_sum_of_the_drivers_own_is_mended_if_it_is_short),
+		TEST(contradictions_are_counted_and_dropped),
+		TEST(a_segments_checksum_field_is_as_linux_wants_it),
+		TEST(a_shared_frame_is_not_written_to),
+		TEST(a_frame_that_cannot_be_sent_holds_nobody_up),
+		TEST(what_has_no_room_stays_the_callers),
+		TEST(no_more_queues_than_the_driver_has),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
