@@ -379,8 +379,13 @@ static int attach_trunk(struct kern_txn *t)
 		return kern_fail(t->err, -ENODEV, "no-such-device", "ifname", NULL, "trunk: there is no netdev %s",
 				 t->trunk.ifname);
 	t->trunk_attached = ifindex != e->node->trunk_ifindex;
-	if ((r = veth_link(e, ifindex, &t->trunk_link)) < 0 || (r = maps_ifs_set(e, ifindex, SLC_K_TRUNK)) < 0 ||
-	    (r = tc_attach(e, ifindex, PROG_TRUNK_IN)) < 0 || (r = tc_attach(e, ifindex, PROG_TRUNK_OUT)) < 0)
+	r = veth_link(e, ifindex, &t->trunk_link);
+	if (r == 0 && trunk_is_kept(e, t->trunk.ifname) && !trunk_is_ours(e, &t->trunk_link)) {
+		t->trunk_attached = false;
+		return kern_fail(t->err, -EEXIST, "in-use", "ifname", NULL, "%s is somebody else's netdev", t->trunk.ifname);
+	}
+	if (r < 0 || (r = maps_ifs_set(e, ifindex, SLC_K_TRUNK)) < 0 || (r = tc_attach(e, ifindex, PROG_TRUNK_IN)) < 0 ||
+	    (r = tc_attach(e, ifindex, PROG_TRUNK_OUT)) < 0)
 		return kern_fail_nl(t->err, r, &e->nl, "ifname", "trunk %s", t->trunk.ifname);
 	if (!t->trunk.mtu || t->trunk.mtu == t->trunk_link.mtu)
 		return 0;

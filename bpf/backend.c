@@ -120,6 +120,19 @@ static int as_told(const char *name, const struct trunk_backend *row, const stru
 	return 0;
 }
 
+bool trunk_is_kept(const struct kern *e, const char *ifname)
+{
+	return ifname[0] && !strcmp(e->trunk_kept, ifname);
+}
+
+bool trunk_is_ours(struct kern *e, const struct veth_link *link)
+{
+	char alias[128];
+
+	port_alias(e, TRUNK_ALIAS, alias);
+	return !strcmp(link->alias, alias);
+}
+
 /* A netdev of the trunk's name: is it ours? */
 static int recognise(struct kern *e, const char *name, const struct trunk_family *family, struct veth_link *link,
 		     struct kern_error *err)
@@ -129,22 +142,28 @@ static int recognise(struct kern *e, const char *name, const struct trunk_family
 
 	if (r < 0)
 		return kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name);
-	port_alias(e, TRUNK_ALIAS, alias);
-	if (family && !strcmp(link->alias, alias))
+	if (family && trunk_is_ours(e, link))
 		return 0;
 	if (!family || link->alias[0] || !family->is_half_made(link))
 		return kern_fail(err, -EEXIST, "in-use", "trunk_name", "another trunk-name", "%s is somebody else's netdev", name);
+	port_alias(e, TRUNK_ALIAS, alias);
 	r = veth_set_alias(&e->nl, link->ifindex, alias);
 	return r < 0 ? kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s", name) : 0;
 }
 
 static int make(struct kern *e, const char *name, const struct trunk_backend *row, uint16_t mtu, struct veth_link *link)
 {
+	const uint8_t *mac = NULL;
 	char alias[128];
 	int r;
 
 	port_alias(e, TRUNK_ALIAS, alias);
-	r = row->family->make(e, name, alias, mtu ? mtu : KERN_MTU_DEFAULT);
+	/* In the place of one that was lost: neighbours know the host by its MAC, and an operator may have set both. */
+	if (e->trunk_mtu && !strcmp(e->trunk.ifname, name)) {
+		mtu = e->trunk_mtu;
+		mac = e->trunk_mac;
+	}
+	r = row->family->make(e, name, alias, mtu ? mtu : KERN_MTU_DEFAULT, mac);
 	if (r < 0)
 		return r;
 	link->ifindex = if_nametoindex(name);
@@ -173,6 +192,9 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		if (r < 0)
 			return r;
 	}
+	/* One that is lost was chosen before, and the switch has begun with that. */
+	if (made && !row && trunk_is_kept(e, name))
+		row = &rows[e->trunk_by];
 	r = row ? as_told(name, row, there, out, err) : choose(name, there, &row, out, err);
 	if (r < 0)
 		return r;
@@ -189,5 +211,8 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 	}
 	out->by = row->name;
 	out->carrier = row->carrier;
+	out->far_ifindex = if_nametoindex(out->far);
+	snprintf(e->trunk_kept, sizeof(e->trunk_kept), "%s", name);
+	e->trunk_by = row - rows;
 	return 0;
 }

@@ -48,6 +48,10 @@
  * to go from one family to another is the operator's decision (`sluiced --cleanup` first), for it costs him those. The netdev itself
  * says what it is: its alias that it is ours, its driver's name of which family.
  *
+ * Lost. What an operator's mistake removes (`ip link del slc0`) is told to the daemon (kern_config.trunk_lost), which has it made again, for the
+ * same backend, with the MAC and the MTU that it had, and the switch open it: containers' traffic goes on within a second, counters too. What the operator
+ * had put on it, addresses, routes, qdiscs, went with it. Somebody else's netdev of the name is left alone; ours comes back when that one has gone.
+ *
  * Automatic choice. The first row that the kernel can do, of the family of the netdev that is there, if one is. What the rows above it
  * lack is reported.
  *
@@ -60,8 +64,8 @@
 struct trunk_family {
 	const char *driver; /* as ethtool -i tells it */
 	const char *what;   /* for people: "a veth pair" */
-	/* Make NAME, with `alias` or without. 0, or -errno with nothing left behind. */
-	int (*make)(struct kern *e, const char *name, const char *alias, uint16_t mtu);
+	/* Make NAME, with `alias` or without. `mac` NULL: as the kernel gives it. 0, or -errno with nothing left behind. */
+	int (*make)(struct kern *e, const char *name, const char *alias, uint16_t mtu, const uint8_t *mac);
 	/* A netdev of this family without an alias: was it left by a maker who was killed before he could name it? */
 	bool (*is_half_made)(const struct veth_link *link);
 	/* Into its working state, made or found. `far` (16 bytes): the netdev that the switch opens. 0 or -errno */

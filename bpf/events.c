@@ -47,12 +47,17 @@ static struct port *by_ifindex(struct kern *e, uint32_t ifindex)
 	return NULL;
 }
 
-/* The trunk changed its state, its MTU or its address, or came back under its name. */
+/*
+ * The trunk changed its state, its MTU or its address, or came back under its name. Not so if it was ours to make: then only its owner, who has it
+ * made again, says that it is back.
+ */
 static void trunk_link(struct kern *e, const struct veth_link *link)
 {
 	struct kern_trunk_conf conf = e->trunk;
 
 	if (link->ifindex != e->node->trunk_ifindex) {
+		if (trunk_is_kept(e, link->ifname))
+			return;
 		if (maps_ifs_set(e, link->ifindex, SLC_K_TRUNK) < 0 || tc_attach(e, link->ifindex, PROG_TRUNK_IN) < 0 ||
 		    tc_attach(e, link->ifindex, PROG_TRUNK_OUT) < 0)
 			return;
@@ -99,6 +104,7 @@ static void link_gone(struct kern *e, uint32_t ifindex)
 		maps_conf_set(e, SLC_K_TRUNK, &k);
 		e->node->trunk_ifindex = 0;
 		e->ports_map[SLC_K_TRUNK].link_up = e->ports_map[SLC_K_HOST].link_up = 0;
+		e->trunk_news = trunk_is_kept(e, e->trunk.ifname);
 	}
 }
 
@@ -134,14 +140,15 @@ static void seen(void *arg, const struct veth_link *link)
 /* Messages were lost: ask for everything. */
 static void look_again(struct kern *e)
 {
+	char name[IFNAMSIZ];
 	int r;
 
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
-		char name[IFNAMSIZ];
-
 		if (e->ports[i] && e->ports[i]->ifindex && !if_indextoname(e->ports[i]->ifindex, name))
 			link_gone(e, e->ports[i]->ifindex);
 	}
+	if (e->node->trunk_ifindex && !if_indextoname(e->node->trunk_ifindex, name))
+		link_gone(e, e->node->trunk_ifindex);
 	r = veth_each(&e->nl, seen, e);
 	if (r < 0)
 		kern_log(e, LOG_ERR, "links: %s; what changed is not known", strerror(-r));
@@ -260,6 +267,9 @@ void kern_dispatch(struct kern *e)
 	if (netlink_hear(&e->events, hear_link, e) < 0)
 		look_again(e);
 	tell_links(e);
+	if (e->trunk_news && e->config.trunk_lost)
+		e->config.trunk_lost(e->config.arg);
+	e->trunk_news = false;
 	tend(e);
 	if (read(e->look_fd, &looks, sizeof(looks)) == sizeof(looks))
 		shape_tend(e);

@@ -85,7 +85,10 @@ struct kern {
 
 	struct port *ports[SLC_K_PORTS];
 	struct kern_trunk_conf trunk;
-	uint8_t trunk_mac[6]; /* bound to the host in trunk.vlan, if it has one */
+	char trunk_kept[IFNAMSIZ];   /* the netdev that kern_trunk_netdev() was asked for: another of that name is none of ours */
+	enum kern_trunk_by trunk_by; /* the backend that this is for */
+	bool trunk_news;	     /* it is lost, and the owner has not been told */
+	uint8_t trunk_mac[6];	     /* bound to the host in trunk.vlan, if it has one */
 	uint16_t trunk_mtu;
 	struct shaper shaper;
 	int announce_fd; /* -1: not opened yet */
@@ -166,8 +169,8 @@ struct veth_end {
 
 /* -EEXIST: one of the names is taken. */
 int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth_end *far);
-/* Both ends in this namespace. */
-int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu);
+/* Both ends in this namespace. `mac`: the near one's; NULL: the kernel's choice. */
+int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu, const uint8_t *mac);
 void veth_unmake(struct kern *e, uint32_t ifindex);
 /* Many at once. */
 void veth_unmake_all(struct kern *e, const uint32_t *ifindexes, unsigned n);
@@ -263,6 +266,13 @@ void port_share(struct kern *e);
 
 /* Tell the network that the port's addresses are here now: gratuitous ARP, unsolicited advertisements, by the trunk. */
 void announce(struct kern *e, const struct port *p);
+
+/* --- backend.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Was the trunk netdev of that name made by us, so that only ours may have it? */
+bool trunk_is_kept(const struct kern *e, const char *ifname);
+/* Is this the one that we made? */
+bool trunk_is_ours(struct kern *e, const struct veth_link *link);
 
 /* --- events.c --------------------------------------------------------------------------------------------------------------- */
 

@@ -102,7 +102,12 @@ struct kern_config {
 	 * of each learned one whenever ageing is due, and by kern_fdb_tend(); what has is forgotten, and frames to it go to whoever may know. May be NULL.
 	 */
 	bool (*elsewhere)(void *arg, uint16_t vlan, const uint8_t mac[6], uint32_t age_s);
-	void *arg; /* of both */
+	/*
+	 * The trunk's netdev, one that kern_trunk_netdev() made, was removed by somebody. It stays so until that and KERN_TRUNK_SET are called again. From
+	 * kern_dispatch() only. May be NULL.
+	 */
+	void (*trunk_lost)(void *arg);
+	void *arg; /* of all three */
 };
 
 /* Costs a tenth of a second (a trial load), once a process. */
@@ -227,7 +232,8 @@ struct kern_trunk_netdev {
 	const char *by;	     /* the backend's name, as `sluiced --trunk` has it */
 	const char *carrier; /* what the switch opens it with: a row of its kind "trunk" (dp_port_conf.carrier) */
 	char far[16];	     /* netdev that the switch opens */
-	char why[192];	     /* why this backend, for people: asked for, or what the better ones lack */
+	uint32_t far_ifindex;
+	char why[192]; /* why this backend, for people: asked for, or what the better ones lack */
 };
 
 /* What the far end of the trunk netdev NAME is called if that is a pair. NAME has up to 12 characters. */
@@ -240,6 +246,9 @@ static inline void kern_trunk_far(const char *name, char far[16])
  * Make the trunk netdev NAME for a backend, or find it as it is: addresses and routes on NAME are an operator's, and stay. It stays until
  * kern_cleanup(). KERN_TRUNK_AUTO takes the best that the kernel offers; a netdev that is there already decides, of those that fit it.
  * `mtu` is a new netdev's; 0: 1500.
+ *
+ * A trunk in force whose netdev is lost, and that is made anew here, has the MAC and the MTU that it had; KERN_TRUNK_SET puts the programs on it. What
+ * an operator put on the old one, addresses, routes, qdiscs, went with that and is his to put there again.
  *
  * -EEXIST: NAME is another's, or was made for a backend that the one asked for cannot take over. -ENOTSUP: the kernel lacks what the backend needs.
  */

@@ -220,9 +220,10 @@ int veth_pair(struct netlink *nl, const struct veth_end *near, const struct veth
 	return r;
 }
 
-int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu)
+int veth_pair_here(struct netlink *nl, const char *near, const char *far, uint16_t mtu, const uint8_t *mac)
 {
-	return veth_pair(nl, &(struct veth_end){.ifname = near, .mtu = mtu}, &(struct veth_end){.ifname = far, .mtu = mtu});
+	return veth_pair(nl, &(struct veth_end){.ifname = near, .mtu = mtu, .mac = mac},
+			 &(struct veth_end){.ifname = far, .mtu = mtu});
 }
 
 void veth_unmake(struct kern *e, uint32_t ifindex)

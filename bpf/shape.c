@@ -344,7 +344,7 @@ int shaper_make(struct kern *e, struct kern_error *err)
 	snprintf(who, sizeof(who), "the shaper %s", near);
 	near_index = if_nametoindex(near);
 	if (!near_index) {
-		r = veth_pair_here(&e->nl, near, far, SHAPER_MTU);
+		r = veth_pair_here(&e->nl, near, far, SHAPER_MTU, NULL);
 		if (r < 0)
 			return kern_fail_nl(err, r, &e->nl, "in_bps", "%s", who);
 		near_index = if_nametoindex(near);

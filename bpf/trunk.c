@@ -55,13 +55,13 @@ static int set_offloads(const char *ifname, bool on)
 	return r < 0 ? r : tso < 0 ? tso : tags;
 }
 
-static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu)
+static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu, const uint8_t *mac)
 {
 	char far[16];
 	int r;
 
 	kern_trunk_far(name, far);
-	r = veth_pair_here(&e->nl, name, far, mtu);
+	r = veth_pair_here(&e->nl, name, far, mtu, mac);
 	if (r == 0)
 		tc_silence(far);
 	return r;

@@ -47,7 +47,7 @@ const char *vhost_net_lacks(char *why, size_t size)
 /*
  * It is named before it is told to stay: whoever is killed in between leaves nothing.
  */
-static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu)
+static int make(struct kern *e, const char *name, const char *alias, uint16_t mtu, const uint8_t *mac)
 {
 	struct ifreq ifr = {.ifr_flags = (short)(TUN_FLAGS | IFF_TUN_EXCL)};
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), r = 0;
@@ -63,6 +63,8 @@ static int make(struct kern *e, const char *name, const char *alias, uint16_t mt
 		r = veth_set_alias(&e->nl, ifindex, alias);
 	if (r == 0)
 		r = veth_set_mtu(&e->nl, ifindex, mtu);
+	if (r == 0 && mac)
+		r = veth_set_mac(&e->nl, ifindex, mac);
 	if (r == 0 && ioctl(fd, TUNSETPERSIST, 1))
 		r = -errno;
 	close(fd);

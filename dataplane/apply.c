@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "change.h"
+#include "device.h"
 
 /* --- names -------------------------------------------------------------------------------------------------------------------- */
 
@@ -76,12 +77,16 @@ static int collapse_port(struct txn *t, const struct dp_op *op, size_t i)
 		pc->want = pc->same = false;
 		return 0;
 	case DP_PORT_ADD:
-		if (pc->want)
+		if (pc->want && !(pc->same && device_is_lost(pc->old)))
 			return dp_fail(t->err, -EEXIST, "exists", NULL, NULL, "port %s: exists", pc->name);
+		pc->mends = pc->want;
 		pc->want = true;
 		pc->lack = op->lack;
 		pc->conf = *op->port;
-		return port_conf_check(&pc->conf, t->err);
+		r = port_conf_check(&pc->conf, t->err);
+		if (!r && pc->mends)
+			r = port_conf_check_change(&pc->old->rt->conf, &pc->conf, t->err);
+		return r;
 	default:
 		if (!pc->want)
 			return dp_fail(t->err, -ENOENT, "not-found", NULL, NULL, "port %s: no such port", pc->name);

@@ -8,7 +8,8 @@
  *   apply.c    collapse   the operations, in order, to one net change for each object: what was, and what is wanted
  *              validate   each wanted configuration on its own, then references and addresses in the state that results
  *   make.c     allocate   devices are opened; runtime forms, member lists and poll sets are made; the FDB makes room.
- *                         Ports whose device is not to be had now are left out, if the operation allows it
+ *                         Ports whose device is not to be had now are left out, if the operation allows it; those that had lost theirs
+ *                         are changed, and go on without
  *              undo       the same in reverse, when something failed
  *   publish.c  publish    pointers are swung, static addresses bound, limits set
  *              retire     after a grace period: descriptors, devices and memory of what was replaced
@@ -31,12 +32,15 @@ struct port_change {
 	bool same;		  /* old stays, with a new configuration; otherwise old goes and a new one comes */
 	bool mtu_set;		  /* the device has the new MTU: undo on failure */
 	bool lacks;		  /* wanted, and left out: *lack says why */
+	bool mends;		  /* same, and it had lost its device: one is to be opened */
+	bool opened;		  /* ... and is: `device` */
 	struct dp_error *lack;	  /* the operation's, or NULL. Not valid after dp_prepare() */
 	size_t op;		  /* the operation that touched it last */
 	struct dp_port_conf conf; /* wanted */
 	struct port *port;	  /* made */
 	struct port_rt *rt;	  /* made, for `same` */
 	struct port_rt *old_rt;	  /* replaced */
+	struct kind_port device;  /* opened */
 };
 
 struct vlan_change {

@@ -14,6 +14,7 @@
 #include <rte_errno.h>
 #include <rte_version.h>
 
+#include "device.h"
 #include "dp.h"
 #include "eal.h"
 #include "log.h"
@@ -332,6 +333,16 @@ int dp_port_state(struct dp *dp, const char *name, struct dp_port_state *out)
 	memset(&out->peer, 0, sizeof(out->peer));
 	if (p->kind->peer)
 		p->kind->peer((struct kind_port *)&p->kp, &out->peer);
+	return 0;
+}
+
+int dp_port_lose(struct dp *dp, const char *name)
+{
+	struct port *p = dp_port(dp, name);
+
+	if (!p)
+		return -ENOENT;
+	device_lose(p);
 	return 0;
 }
 

@@ -148,6 +148,7 @@ struct dp_port_conf {
 	 * has no trunk now, and a port of this kind lacks its device.
 	 */
 	char carrier[16];
+	uint32_t ifindex; /* trunk: of the netdev, which is no other of that name; 0: it is not there now */
 
 	/* Attributes of kinds; a kind refuses those that are not its own. Fixed once the port exists. */
 	char path[108];	   /* memif, vhost-user: socket path */
@@ -194,6 +195,10 @@ struct dp_mac {
 	uint8_t mac[6];
 };
 
+/*
+ * Of a port that has lost its device (dp_port_lose()) DP_PORT_ADD is a SET that opens one anew: it goes on as it was, counters, addresses and all. Where the
+ * device is lacking it is changed all the same, and goes on without.
+ */
 enum dp_op_type { DP_VLAN_SET, DP_VLAN_DEL, DP_PORT_ADD, DP_PORT_SET, DP_PORT_DEL, DP_MAC_ADD, DP_MAC_DEL };
 
 /* One change. SET carries the whole new configuration of the object, not a difference; DP_VLAN_SET makes the VLAN if need be. */
@@ -232,6 +237,12 @@ struct dp_change;
 int dp_prepare(struct dp *dp, const struct dp_op *ops, size_t n_ops, struct dp_change **change, struct dp_error *err);
 void dp_commit(struct dp_change *change);
 void dp_abort(struct dp_change *change);
+
+/*
+ * The port's device is gone for good, as its owner knows: let go of it. The port stays, with its link down, until DP_PORT_ADD mends it. For the trunk, whose
+ * netdev is another's to make again; ports of other kinds find out themselves. Not between dp_prepare() and dp_commit(). -ENOENT if there is no such port.
+ */
+int dp_port_lose(struct dp *dp, const char *name);
 
 /* --- state and counters: read without stopping anybody -------------------------------------------------------------------- */
 

@@ -182,15 +182,26 @@ static int start(struct kind_port *kp, const struct dp_port_conf *conf, struct d
 	return 0;
 }
 
+/* af-xdp: of a netdev that is gone the driver complains that it cannot be left as it was. */
+static bool is_gone(const struct ethdev *e)
+{
+	char name[IFNAMSIZ];
+
+	return e->ifindex && !if_indextoname(e->ifindex, name);
+}
+
 void ethdev_close(struct kind_port *kp)
 {
 	struct ethdev *e = kp->priv;
 	struct xsk_set before, after;
+	bool gone = is_gone(e);
 	int r;
 
 	xsk_list(&before);
 
 	if (e->device) {
+		if (gone)
+			rte_log_set_level_pattern("pmd.net.af_xdp", RTE_LOG_EMERG);
 		/* The driver set the netdev's flag, which outlives it. */
 		rte_eth_promiscuous_disable(e->id);
 		r = rte_eth_dev_stop(e->id);
@@ -202,6 +213,8 @@ void ethdev_close(struct kind_port *kp)
 		r = rte_dev_remove(e->device);
 		if (r < 0)
 			dp_log(LOG_WARNING, "removing device: %s", rte_strerror(-r));
+		if (gone)
+			rte_log_set_level_pattern("pmd.net.af_xdp", RTE_LOG_WARNING);
 	}
 	/* Before the buffers go, which the kernel has mapped through one of them. */
 	xsk_close(&e->xsk);

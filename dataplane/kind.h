@@ -145,6 +145,11 @@ struct port_kind {
 	 */
 	int (*open)(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
 		    struct dp_error *err);
+	/*
+	 * The device was opened for a port that is there and had lost its own (device.h): what open() filled is at `kp` from now on. Control thread,
+	 * before anything else is called. NULL: the kind keeps no pointer to it.
+	 */
+	void (*moved)(struct kind_port *kp);
 	/* Undo open(). Control thread; no worker touches the port any more. */
 	void (*close)(struct kind_port *kp);
 	/* The peer is there and the carrier up. Control thread. */

@@ -7,6 +7,7 @@
 #include <rte_cycles.h>
 
 #include "change.h"
+#include "device.h"
 
 struct vlan_members *vlan_members_new(unsigned n)
 {
@@ -46,6 +47,19 @@ static bool is_lack(const char *name)
 	return false;
 }
 
+/* Tell of a device that is not to be had where it belongs: to the operation, if that is a lack and it allows it, or as the change's error. */
+static bool tell_lack(struct txn *t, const struct port_change *pc, struct dp_error *bad)
+{
+	bool lacks = pc->lack && bad->name && is_lack(bad->name);
+
+	bad->op = pc->op;
+	if (lacks)
+		*pc->lack = *bad;
+	else if (t->err)
+		*t->err = *bad;
+	return lacks;
+}
+
 /* Make the port of a change, or leave it out if its device is lacking and the operation allows it. */
 static int open_port(struct txn *t, struct port_change *pc)
 {
@@ -53,19 +67,29 @@ static int open_port(struct txn *t, struct port_change *pc)
 
 	if (!pc->lacks)
 		pc->port = port_new(t->dp, &pc->conf, &bad);
-	if (!pc->port && !pc->lacks) {
-		bad.op = pc->op;
-		pc->lacks = pc->lack && bad.name && is_lack(bad.name);
-		if (pc->lacks)
-			*pc->lack = bad;
-		else if (t->err)
-			*t->err = bad;
-	}
+	if (!pc->port && !pc->lacks)
+		pc->lacks = tell_lack(t, pc, &bad);
 	if (pc->port)
 		mark_dirty(t, &pc->port->rt->vlan);
 	else if (pc->lacks)
 		pc->want = false;
 	return pc->port || pc->lacks ? 0 : -ENODEV;
+}
+
+/* A device for a port that lost its own. Where it is lacking the port is changed all the same, and goes on without. */
+static int open_again(struct txn *t, struct port_change *pc)
+{
+	struct dp_error bad = {0};
+	int r = device_open(t->dp, &pc->conf, &pc->device, &bad);
+
+	/* Who polls and sends by which queue was settled when the port was made. */
+	if (r == 0 && pc->device.n_queues != pc->old->kp.n_queues) {
+		kind_find(pc->conf.kind, pc->conf.carrier)->close(&pc->device);
+		r = dp_fail(&bad, -ENODEV, "device", "queues", NULL, "port %s: %u queue pairs, where it had %u", pc->name,
+			    pc->device.n_queues, pc->old->kp.n_queues);
+	}
+	pc->opened = r == 0;
+	return r == 0 || tell_lack(t, pc, &bad) ? 0 : r;
 }
 
 /* Addresses of ports that are left out are nobody's yet. */
@@ -90,7 +114,12 @@ static int allocate_ports(struct txn *t)
 			pc->rt = port_rt_new(t->dp, &pc->conf, old);
 			if (!pc->rt)
 				return txn_fail_at(t, pc->op, dp_fail(t->err, -ENOMEM, "no-memory", NULL, NULL, "out of memory"));
-			if (pc->conf.mtu != old->conf.mtu && pc->old->kind->set_mtu) {
+			if (pc->mends) {
+				int r = open_again(t, pc);
+
+				if (r)
+					return r;
+			} else if (pc->conf.mtu != old->conf.mtu && pc->old->kind->set_mtu) {
 				int r = pc->old->kind->set_mtu(&pc->old->kp, pc->conf.mtu);
 
 				if (r < 0)
@@ -309,6 +338,8 @@ void txn_undo(struct txn *t)
 	for (unsigned i = t->n_ports; i-- > 0;) {
 		struct port_change *pc = &t->ports[i];
 
+		if (pc->opened)
+			kind_find(pc->conf.kind, pc->conf.carrier)->close(&pc->device);
 		if (pc->mtu_set)
 			pc->old->kind->set_mtu(&pc->old->kp, pc->old->rt->conf.mtu);
 		if (pc->rt)

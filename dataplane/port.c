@@ -6,6 +6,7 @@
 
 #include <rte_cycles.h>
 
+#include "device.h"
 #include "dp.h"
 #include "log.h"
 
@@ -268,7 +269,6 @@ static void assign_queues(struct dp *dp, struct port *p)
 struct port *port_new(struct dp *dp, const struct dp_port_conf *conf, struct dp_error *err)
 {
 	static uint32_t last_gen;
-	struct kind_env env = {.pool = dp->pool, .dp = dp};
 	int idx = free_index(dp), r;
 	struct port *p;
 
@@ -293,7 +293,7 @@ struct port *port_new(struct dp *dp, const struct dp_port_conf *conf, struct dp_
 		goto no_memory;
 	memset(p->counters, 0, dp->n_workers * sizeof(p->counters[0]));
 
-	r = p->kind->open(&p->kp, &env, conf, RTE_MIN(conf->queues, KIND_MAX_QUEUES), err);
+	r = device_open(dp, conf, &p->kp, err);
 	if (r < 0)
 		goto fail;
 	assign_queues(dp, p);
@@ -388,6 +388,7 @@ void port_sum(const struct port *p, struct dp_port_stats *out)
 	}
 	if (p->kind->lost)
 		p->kind->lost((struct kind_port *)&p->kp, &lost);
+	kind_lost_add(&lost, &p->past);
 	out->drops[SLC_DROP_RX_MISSED] += lost.rx_missed;
 	out->drops[SLC_DROP_RX_NO_BUFFER] += lost.rx_no_buffer;
 	out->drops[SLC_DROP_RX_ERROR] += lost.rx_error;

@@ -79,6 +79,7 @@ struct port {
 	/* Control thread only. */
 	const struct port_kind *kind;
 	struct dp *dp;
+	struct kind_lost past;	  /* by devices that it had and lost (device.h) */
 	unsigned n_macs;	  /* static entries by DP_MAC_ADD */
 	int fds[KIND_MAX_QUEUES]; /* in the pollers' epoll sets, -1: none */
 	struct {

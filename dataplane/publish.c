@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "change.h"
+#include "device.h"
 
 #define FLUSH_EACH 4 /* VLANs that a port leaves, flushed one by one */
 
@@ -135,6 +136,8 @@ void txn_retire(struct txn *t)
 			flush_left_vlans(t, pc);
 			port_rt_free(pc->old_rt, pc->rt);
 			feed_link(pc->old); /* administratively up or down */
+			if (pc->opened)
+				device_take(pc->old, &pc->device);
 		}
 	}
 	/* Who looked an address up before it was flushed has sent its frame by now. */

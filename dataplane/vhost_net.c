@@ -120,7 +120,7 @@ static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, cons
 		return dp_fail(err, -ENOMEM, "no-memory", NULL, NULL, "out of memory");
 	}
 	snprintf(v->ifname, sizeof(v->ifname), "%s", conf->ifname);
-	v->ifindex = if_nametoindex(conf->ifname);
+	v->ifindex = conf->ifindex;
 	read_stats(v);
 	e->row = v;
 	e->requests = e->early_cleanup = true;
@@ -129,6 +129,11 @@ static int vhost_net_open(struct kind_port *kp, const struct kind_env *env, cons
 	r = ethdev_open(kp, env, conf, vhost_net_queues(n_queues), "net_virtio", devargs, err);
 	if (r < 0)
 		return r;
+	/* The driver opened a queue after the other by the name, and would have made another netdev if this one went meanwhile. */
+	if (if_nametoindex(conf->ifname) != conf->ifindex) {
+		ethdev_close(kp);
+		return dp_fail(err, -ENODEV, "no-such-device", "ifname", NULL, "%s: the netdev is gone", conf->ifname);
+	}
 	if (kp->n_queues < n_queues)
 		dp_log(LOG_NOTICE, "port %s: %u queue pairs, not %u: vhost-net has no more", conf->name, kp->n_queues, n_queues);
 	for (uint16_t i = 0; i < kp->n_queues; i++) {

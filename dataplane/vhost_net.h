@@ -18,8 +18,8 @@
  *
  * The netdev is not ours: bpf/ makes it, a persistent tap with IFF_VNET_HDR and IFF_MULTI_QUEUE, and removes it. With our descriptors closed,
  * by a stop or by SIGKILL, it stays, with its addresses and routes and without a carrier; who opens it next goes on. The driver gives it a MAC
- * when it starts, so it is told the one that it has. Whether it is up is the link's state here; when it is removed the link is down until
- * the port is made again.
+ * when it starts, so it is told the one that it has. Whether it is up is the link's state here. When it is removed the
+ * device is let go of, and opened on the next one that bpf/ makes (device.h).
  *
  * Requests (offload.h) cross in both directions, as vnet headers. The driver of DPDK 22.11 hides them behind mbuf flags of its own, which name
  * no layers; but it leaves the header where the kernel put it, before the frame's first byte, and there it is read (vnet_to_mbuf()). One

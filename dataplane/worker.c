@@ -45,7 +45,7 @@ static void disarm_all(struct worker *w)
 
 		if (q->armed) {
 			q->armed = false;
-			q->port->kind->rx_disarm(&q->port->kp, q->index);
+			CMM_LOAD_SHARED(q->port->kind)->rx_disarm(&q->port->kp, q->index);
 		}
 	}
 }
@@ -173,7 +173,7 @@ static bool arm_all(struct worker *w, bool *timed)
 	*timed = false;
 	for (unsigned i = 0; i < w->seen->n && !ready; i++) {
 		struct rxq *q = w->seen->q[i];
-		const struct port_kind *kind = q->port->kind;
+		const struct port_kind *kind = CMM_LOAD_SHARED(q->port->kind);
 
 		if (CMM_LOAD_SHARED(q->port->fds[q->index]) < 0 && CMM_LOAD_SHARED(q->port->link_up))
 			*timed = true;

@@ -33,7 +33,8 @@ struct ctl {
 	struct dp *dp;
 	struct kern *kern;		       /* the kernel engine; NULL: this node has none */
 	const char *trunk;		       /* name of the trunk's port; NULL: none */
-	struct kern_trunk_netdev trunk_netdev; /* that it is on, if there is one */
+	enum kern_trunk_by trunk_by;	       /* as configured */
+	struct kern_trunk_netdev trunk_netdev; /* that it is on, if there is one; far_ifindex 0: it is lost */
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;

@@ -43,6 +43,7 @@ void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, stru
 		return;
 	snprintf(out->carrier, sizeof(out->carrier), "%s", netdev->carrier);
 	snprintf(out->ifname, sizeof(out->ifname), "%s", netdev->far);
+	out->ifindex = netdev->far_ifindex;
 }
 
 /* Those that have attributes of a container, too: to be told that they must not. */
@@ -364,6 +365,13 @@ static bool is_lack(const char *name)
 	return false;
 }
 
+static void take_out(struct prepared *p, size_t at)
+{
+	p->n--;
+	memmove(&p->ops[at], &p->ops[at + 1], (p->n - at) * sizeof(p->ops[0]));
+	memmove(&p->index[at], &p->index[at + 1], (p->n - at) * sizeof(p->index[0]));
+}
+
 /* Leave out the operation that failed, if the node lacks something for it and the caller can live without. */
 static bool leave_out(struct prepared *p, struct engine_op *ops, const struct kern_error *bad, int ret)
 {
@@ -372,10 +380,34 @@ static bool leave_out(struct prepared *p, struct engine_op *ops, const struct ke
 	if (!op || !op->lack || !is_lack(bad->name))
 		return false;
 	fault_of(op->lack, bad, ret);
-	p->n--;
-	memmove(&p->ops[bad->op], &p->ops[bad->op + 1], (p->n - bad->op) * sizeof(p->ops[0]));
-	memmove(&p->index[bad->op], &p->index[bad->op + 1], (p->n - bad->op) * sizeof(p->index[0]));
+	take_out(p, bad->op);
 	return true;
+}
+
+/*
+ * A trunk that is to be made, and whose netdev is not there: that is made first. Whatever keeps it from being made is the node's lack, and no fault of the
+ * request's. The switch, asked before us, has been told that there is none; it is asked again when the new netdev has been heard of.
+ */
+static void make_netdev(struct ctl *ctl, struct prepared *p, struct engine_op *ops)
+{
+	struct kern_trunk_netdev netdev;
+	struct kern_error bad = {0};
+
+	for (size_t i = 0; i < p->n; i++) {
+		struct engine_op *op = &ops[p->index[i]];
+		int ret;
+
+		if (p->ops[i].type != KERN_TRUNK_SET || op->kind != ENGINE_ADD || ctl->trunk_netdev.far_ifindex)
+			continue;
+		ret = kern_trunk_netdev(ctl->kern, ctl->trunk, ctl->trunk_by, 0, &netdev, &bad);
+		if (ret == 0) {
+			snprintf(ctl->trunk_netdev.far, sizeof(ctl->trunk_netdev.far), "%s", netdev.far);
+			ctl->trunk_netdev.far_ifindex = netdev.far_ifindex;
+		} else {
+			fault_of(op->lack, &bad, ret);
+			take_out(p, i--);
+		}
+	}
 }
 
 static int prepare(void *self, struct engine_op *ops, size_t n, void **change, struct engine_error *err)
@@ -390,6 +422,8 @@ static int prepare(void *self, struct engine_op *ops, size_t n, void **change, s
 	p = prepared_new(ctl, ops, ctl->kern ? n : 0);
 	if (!p)
 		return -ENOMEM;
+	if (ctl->kern)
+		make_netdev(ctl, p, ops);
 	do {
 		bad = (struct kern_error){.op = SIZE_MAX};
 		ret = p->n ? kern_prepare(ctl->kern, p->ops, p->n, &p->txn, &bad) : 0;

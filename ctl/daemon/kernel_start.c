@@ -13,6 +13,7 @@
 #include "config.h"
 #include "kernel.h"
 #include "log.h"
+#include "reconcile.h"
 #include "txn.h"
 #include "watch.h"
 
@@ -56,14 +57,27 @@ static void on_leave(void *arg)
 	kern_fdb_tend(((struct ctl *)arg)->kern);
 }
 
+/* The engine has said so in the log. The switch lets go of what it had of it, and the port is made again, netdev and all (kernel.c). */
+static void on_trunk_lost(void *arg)
+{
+	struct ctl *ctl = arg;
+	struct object *o = ctl->trunk ? table_find(&ctl->store.objects, &schema_port, ctl->trunk) : NULL;
+
+	ctl->trunk_netdev.far_ifindex = 0;
+	if (!o)
+		return;
+	dp_port_lose(ctl->dp, ctl->trunk);
+	reconcile_lost(ctl, o);
+}
+
 static void open_trunk(struct ctl *ctl, const struct config *c)
 {
 	struct kern_error bad = {0};
 
-	unsigned by = c->trunk >= CONFIG_TRUNK_BY ? c->trunk - CONFIG_TRUNK_BY : KERN_TRUNK_AUTO;
 	char text[sizeof(bad.msg) + sizeof(bad.hint) + 2];
 
-	if (kern_trunk_netdev(ctl->kern, c->trunk_name, by, KERN_MTU_DEFAULT, &ctl->trunk_netdev, &bad) < 0) {
+	ctl->trunk_by = c->trunk >= CONFIG_TRUNK_BY ? c->trunk - CONFIG_TRUNK_BY : KERN_TRUNK_AUTO;
+	if (kern_trunk_netdev(ctl->kern, c->trunk_name, ctl->trunk_by, KERN_MTU_DEFAULT, &ctl->trunk_netdev, &bad) < 0) {
 		snprintf(text, sizeof(text), "%s%s%s", bad.msg, bad.hint[0] ? "; " : "", bad.hint);
 		lacking(ctl, "trunk", text);
 		return;
@@ -76,7 +90,13 @@ static void open_trunk(struct ctl *ctl, const struct config *c)
 void kernel_open(struct ctl *ctl, const struct config *c)
 {
 	struct kern_config config = {
-		.bpf_dir = c->bpf_dir, .log = log_line, .event = on_event, .elsewhere = is_elsewhere, .arg = ctl};
+		.bpf_dir = c->bpf_dir,
+		.log = log_line,
+		.event = on_event,
+		.elsewhere = is_elsewhere,
+		.trunk_lost = on_trunk_lost,
+		.arg = ctl,
+	};
 	struct kern_features features;
 	struct kern_error bad = {0};
 

@@ -34,10 +34,12 @@ static void arm(void *arg, uint64_t due_us)
 
 /* --- netdevs ---------------------------------------------------------------------------------------------------------------- */
 
-/* Which netdev it is does not matter: one try answers for all. */
+/* Which netdev it is does not matter: one try answers for all. One that goes leaves its name to others. */
 static int hear(void *arg, struct nl_msg *msg)
 {
-	*(bool *)arg |= nlmsg_hdr(msg)->nlmsg_type == RTM_NEWLINK;
+	uint16_t type = nlmsg_hdr(msg)->nlmsg_type;
+
+	*(bool *)arg |= type == RTM_NEWLINK || type == RTM_DELLINK;
 	return 0;
 }
 

@@ -26,6 +26,14 @@ void reconcile_schedule(struct ctl *ctl, struct object *o, bool soon)
 	o->retry_us = ctl_now_us() + (soon ? 0 : RECONCILE_MIN_US);
 }
 
+void reconcile_lost(struct ctl *ctl, struct object *o)
+{
+	o->made = 0;
+	store_pend(&ctl->store, o, 0);
+	reconcile_schedule(ctl, o, true);
+	ctl_rearm(ctl);
+}
+
 void reconcile_hint(struct ctl *ctl)
 {
 	uint64_t soon = ctl_now_us() + RECONCILE_HINT_US;
@@ -245,9 +253,14 @@ static void finish(struct try *t, struct engines_change *change)
 	for (size_t i = 0; i < t->n_ops; i++)
 		if (!t->ops[i].lack->name)
 			t->op_object[i]->made |= 1u << t->ops[i].engine;
-	for (size_t i = 0; i < t->n_ops; i++)
-		if (t->ops[i].lack->name)
-			take_fault(t->ctl, t->op_object[i], t->ops[i].lack);
+	for (size_t i = 0; i < t->n_ops; i++) {
+		const struct fault *lack = t->ops[i].lack;
+		bool more = i + 1 < t->n_ops && t->op_object[i + 1] == t->op_object[i] && t->ops[i + 1].lack->name;
+
+		/* One of several, or each try would have them take turns as the news. */
+		if (lack->name && !more)
+			take_fault(t->ctl, t->op_object[i], lack);
+	}
 }
 
 void reconcile_run(struct ctl *ctl, uint64_t now_us)

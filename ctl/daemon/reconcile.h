@@ -14,8 +14,10 @@
  * an engine refuses (which its apply would not have been, had it been so then: another build, another machine) is set aside with the
  * engine's error, and the rest goes on without it. Nobody's object keeps another's from being made.
  *
- * Waiting doubles from RECONCILE_MIN_US to RECONCILE_MAX_US for each object by itself. A hint (a netdev came) makes all due a moment later,
- * whatever they waited: hints come in swarms, and one try answers many.
+ * Waiting doubles from RECONCILE_MIN_US to RECONCILE_MAX_US for each object by itself. A hint (a netdev came, or went and left its name free) makes all due
+ * a moment later, whatever they waited: hints come in swarms, and one try answers many.
+ *
+ * What several engines lack of an object is told as the last of them puts it: of a trunk the switch knows that its netdev is gone, the kernel engine why.
  *
  * Control thread only.
  */
@@ -26,6 +28,11 @@
 #define RECONCILE_MAX_US  5000000
 #define RECONCILE_HINT_US 10000
 
+/*
+ * What an object was in force by is gone: no engine has it any more, and each is told to make it again, at once and then as of any that is pending. What
+ * was applied stays applied; its generation is not held up.
+ */
+void reconcile_lost(struct ctl *ctl, struct object *o);
 /* An object became pending: when to try it. `soon`: what it lacks is likely there already. */
 void reconcile_schedule(struct ctl *ctl, struct object *o, bool soon);
 /* Something changed outside that pending objects may have waited for. */

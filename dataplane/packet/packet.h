@@ -67,6 +67,7 @@ struct packet_port {
 	uint16_t n_queues, mtu;
 	uint32_t slots;
 	bool up;
+	bool trunk;	/* what comes back under its name is for others to judge (device.h) */
 	int failed;	/* last errno of trying to take the netdev back, logged once */
 	unsigned stuck; /* times that a ring had to be replaced */
 	struct packet_queue *queues[KIND_MAX_QUEUES];

@@ -122,6 +122,7 @@ static int packet_open(struct kind_port *kp, const struct kind_env *env, const s
 	port->mtu = mtu;
 	port->slots = conf->ring ? conf->ring : PACKET_SLOTS_DEFAULT;
 	port->n_queues = RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES);
+	port->trunk = conf->carrier[0];
 	memcpy(port->ifname, conf->ifname, sizeof(port->ifname));
 	rc = packet_link_add(port);
 	if (rc) {
@@ -149,6 +150,11 @@ del_link:
 free_port:
 	free(port);
 	return rc;
+}
+
+static void packet_moved(struct kind_port *kp)
+{
+	((struct packet_port *)kp->priv)->kp = kp;
 }
 
 static void packet_close(struct kind_port *kp)
@@ -219,7 +225,8 @@ void packet_port_link(struct packet_port *port, bool up)
 /* The sockets stay: the kernel has unbound them, workers find nothing in them and can send nothing. */
 void packet_port_gone(struct packet_port *port)
 {
-	dp_log(LOG_WARNING, "af-packet: netdev %s is gone", port->ifname);
+	if (!port->trunk)
+		dp_log(LOG_WARNING, "af-packet: netdev %s is gone", port->ifname);
 	port->ifindex = 0;
 	port->failed = 0;
 	packet_port_link(port, false);
@@ -258,8 +265,11 @@ static int take_netdev(struct packet_port *port, int ifindex)
 
 void packet_port_back(struct packet_port *port, int ifindex)
 {
-	int rc = take_netdev(port, ifindex);
+	int rc;
 
+	if (port->trunk)
+		return;
+	rc = take_netdev(port, ifindex);
 	if (!rc)
 		dp_log(LOG_NOTICE, "af-packet: netdev %s is back", port->ifname);
 	else if (rc != port->failed)
@@ -288,11 +298,11 @@ void packet_port_tend(struct packet_port *port)
 	port->stuck++;
 }
 
-#define PACKET_KIND(...)                                                                                                         \
-	{                                                                                                                        \
-		__VA_ARGS__, .validate = packet_validate, .open = packet_open, .close = packet_close, .link_up = packet_link_up, \
-			     .set_mtu = packet_set_mtu, .rx_fd = packet_rx_fd, .rx_arm = packet_rx_arm,                          \
-			     .rx_disarm = packet_rx_disarm, .lost = packet_lost,                                                 \
+#define PACKET_KIND(...)                                                                                                           \
+	{                                                                                                                          \
+		__VA_ARGS__, .validate = packet_validate, .open = packet_open, .moved = packet_moved, .close = packet_close,       \
+			     .link_up = packet_link_up, .set_mtu = packet_set_mtu, .rx_fd = packet_rx_fd, .rx_arm = packet_rx_arm, \
+			     .rx_disarm = packet_rx_disarm, .lost = packet_lost,                                                   \
 	}
 
 const struct port_kind packet_kind = PACKET_KIND(.name = "af-packet");

@@ -62,7 +62,7 @@
  * touched: frames that the kernel merged (GRO, LRO) come as one frame with a segmentation request, which is cheaper for
  * everybody. The host's own stack still sees what comes in through this netdev; leave it without addresses. When the netdev
  * vanishes the port stays, with its link down; when a netdev of that name appears the port takes it (new sockets; counters go
- * on). A rename does not matter until then: the port holds the device, not the name.
+ * on). A rename does not matter until then: the port holds the device, not the name. The trunk takes none by itself: see device.h.
  *
  * Several queues: one socket each, in a fanout group by flow hash. The kernel chooses a group id that is free in the namespace, so
  * daemons beside each other do not collide.

@@ -50,7 +50,6 @@ struct tap_place {
 };
 
 struct tap_port {
-	struct kind_port *kp;
 	uint16_t n_queues;
 	bool stays; /* the netdev is not ours to remove, nor its MTU ours to set */
 	bool segments_udp;
@@ -73,10 +72,10 @@ void tap_queue_free(struct tap_queue *q);
 /* /dev/net/tun: a descriptor that is on no netdev yet, or -errno. */
 int tap_device_open(void);
 /*
- * Put it on the netdev of that name. `make`: there must be none (-EBUSY), and it is made; else it must be there, or be on its way with an
- * earlier descriptor. *uso: the kernel segments UDP. 0 or -errno.
+ * Put it on the netdev of that name. *ifindex 0: there must be none (-EBUSY), and it is made; *ifindex is its index then. Otherwise it must be there
+ * with this index (-ESTALE), and nothing is made. *uso: the kernel segments UDP. 0 or -errno.
  */
-int tap_netdev_take(int fd, const char *ifname, bool make, bool *uso);
+int tap_netdev_take(int fd, const char *ifname, unsigned *ifindex, bool *uso);
 /* The netdev was deleted: nothing comes from the descriptor any more but errors. Any thread. */
 bool tap_netdev_gone(int fd);
 

@@ -33,6 +33,8 @@ static const struct cause {
 	{AT(TAP_MAKING), EEXIST, EEXIST, "exists", "ifname", "another netdev has that as an alternative name", "another ifname"},
 	{AT(TAP_MAKING), EINVAL, EINVAL, "device-error", "ifname",
 	 "the kernel takes no tap of that name with vnet headers and several queues", NULL},
+	/* Ours: it is not the one that is meant. */
+	{AT(TAP_MAKING) | AT(TAP_ATTACHING), ESTALE, ENODEV, "no-such-device", "ifname", "the netdev is not there any more", NULL},
 	{AT(TAP_ATTACHING), EBUSY, EBUSY, "in-use", "ifname", "somebody else has it open", NULL},
 	{AT(TAP_ATTACHING), E2BIG, E2BIG, "in-use", "queues", "its queues are all taken", "fewer queues"},
 	{AT(TAP_ATTACHING), EINVAL, EINVAL, "unsupported", "ifname", "it is no tap of several queues", NULL},

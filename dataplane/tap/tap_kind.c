@@ -15,16 +15,17 @@ static int tap_validate(const struct dp_port_conf *conf, struct dp_error *err)
 	return 0;
 }
 
-/* A descriptor and a queue on it. The first of a port that makes its netdev makes it. */
-static int open_queue(struct tap_port *port, const struct kind_env *env, const char *ifname, struct dp_error *err)
+/* A descriptor and a queue on it, on the netdev of that index or, if it is 0, on one that is made; *ifindex is that one's then. */
+static int open_queue(struct tap_port *port, const struct kind_env *env, const char *ifname, unsigned *ifindex,
+		      struct dp_error *err)
 {
-	bool make = !port->stays && port->n_queues == 0;
+	bool make = *ifindex == 0;
 	struct tap_queue *q = NULL;
 	int fd = tap_device_open(), r;
 
 	if (fd < 0)
 		return tap_fail(err, fd, TAP_OPENING, ifname);
-	r = tap_netdev_take(fd, ifname, make, &port->segments_udp);
+	r = tap_netdev_take(fd, ifname, ifindex, &port->segments_udp);
 	if (r < 0) {
 		r = tap_fail(err, r, make ? TAP_MAKING : TAP_ATTACHING, ifname);
 	} else {
@@ -78,16 +79,16 @@ static int open_port(struct kind_port *kp, const struct kind_env *env, const str
 		     bool stays, struct dp_error *err)
 {
 	struct tap_port *port = calloc(1, sizeof(*port));
-	unsigned wanted = RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES);
+	unsigned wanted = RTE_MIN(RTE_MAX(n_queues, 1), KIND_MAX_QUEUES), ifindex;
 	int r = 0;
 
 	if (!port)
 		return tap_fail(err, -ENOMEM, TAP_BUFFERS, conf->ifname);
-	port->kp = kp;
 	port->stays = stays;
 	port->place.sock = -1;
+	ifindex = stays ? conf->ifindex : 0;
 	while (r == 0 && port->n_queues < wanted)
-		r = open_queue(port, env, conf->ifname, err);
+		r = open_queue(port, env, conf->ifname, &ifindex, err);
 	if (r == 0)
 		r = set_up_netdev(port, conf, err);
 	if (r != 0) {
@@ -119,10 +120,7 @@ static int tap_open(struct kind_port *kp, const struct kind_env *env, const stru
 static int trunk_open(struct kind_port *kp, const struct kind_env *env, const struct dp_port_conf *conf, uint16_t n_queues,
 		      struct dp_error *err)
 {
-	/* A name that is not there would be made, and go with us. */
-	if (!if_nametoindex(conf->ifname))
-		return dp_fail(err, -ENODEV, "no-such-device", "ifname", NULL, "trunk: there is no netdev %s", conf->ifname);
-	return open_port(kp, env, conf, n_queues, true, err);
+	return conf->ifindex ? open_port(kp, env, conf, n_queues, true, err) : tap_fail(err, -ESTALE, TAP_ATTACHING, conf->ifname);
 }
 
 static void tap_close(struct kind_port *kp)

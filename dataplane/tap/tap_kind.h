@@ -17,7 +17,7 @@
  *
  * Two rows. "tap" makes its netdev (IFF_TUN_EXCL: one that is there is refused) and takes it away with the port or the daemon. The trunk's
  * attaches to one that bpf/tun.c made to stay (TUNSETPERSIST), so that addresses and routes on it outlive us; its MTU is the kernel side's to
- * set. Without a reader the netdev has no carrier; nothing queues up.
+ * set. Every queue must come to be on that one, which the kernel does not see to: it makes another where the name has just become free. Without a reader the netdev has no carrier; nothing queues up.
  *
  * Why not DPDK's tap driver. It drops frames over 1,500 bytes whatever MTU it is told (it sizes its check at configuration), computes every
  * checksum with the CPU and takes no segmentation request, polls a signal for arrival, and each port counts against RTE_MAX_ETHPORTS.

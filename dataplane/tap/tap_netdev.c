@@ -52,12 +52,27 @@ int tap_device_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int tap_netdev_take(int fd, const char *ifname, bool make, bool *uso)
+/*
+ * TUNSETIFF attaches to the netdev of a name or, if there is none, makes one, and does not say which. Made here by mistake it goes with the descriptor,
+ * for only its maker tells one to stay.
+ */
+int tap_netdev_take(int fd, const char *ifname, unsigned *ifindex, bool *uso)
 {
-	struct ifreq ifr = {.ifr_flags = (short)(TAP_FLAGS | (make ? IFF_TUN_EXCL : 0))};
+	struct ifreq ifr = {.ifr_flags = (short)(TAP_FLAGS | (*ifindex ? 0 : IFF_TUN_EXCL))};
+	unsigned is;
+	int r;
 
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
-	return set_up_descriptor(fd, &ifr, uso);
+	/* Looked at before, too, so that none is made but in a race. */
+	if (*ifindex && if_nametoindex(ifname) != *ifindex)
+		return -ESTALE;
+	r = set_up_descriptor(fd, &ifr, uso);
+	if (r < 0)
+		return r;
+	is = if_nametoindex(ifr.ifr_name);
+	r = is && (!*ifindex || is == *ifindex) ? 0 : -ESTALE;
+	*ifindex = is;
+	return r;
 }
 
 bool tap_netdev_gone(int fd)

@@ -4,7 +4,6 @@
 
 import json
 import os
-import select
 import subprocess
 
 from containers import cleanup, container, host, links, trunk_node, unreachable
@@ -241,36 +240,6 @@ def test_a_client_cannot_make_a_second_trunk(t):
     node.del_port("their0")
     a.ping(d.addr)
     assert "clsact" in run("tc", "qdisc", "show", "dev", "slc0").stdout
-
-
-def cpu_s(node):
-    with open(f"/proc/{node.process.pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@deadline(120)
-def test_a_trunk_that_is_deleted(t):
-    """An operator's `ip link del slc0`: its port goes down, the worker sleeps, containers of the node go on; the next start makes it again."""
-    for by in ("veth", "tap", "veth-xdp"):
-        node = trunk_node(t, by, trunk=by)
-        a, b = container(node, f"a-{by}", 1, vlan=100), container(node, f"b-{by}", 2, vlan=100)
-        d = host(t, node, f"d-{by}", 50, vlan=100)
-        a.ping(d.addr)
-        run("ip", "link", "del", "slc0")
-        wait_for(lambda n=node: n.get("port", "slc0")["state"]["link"] == "down", "link down")
-        used = cpu_s(node)
-        # Two seconds of nothing are what is measured here.
-        select.select([], [], [], 2)
-        assert cpu_s(node) - used < 0.4, f"{by}: {cpu_s(node) - used:.2f} s of CPU in 2 s"
-        a.ping(b.addr)
-        node.stop()
-        node.start()
-        node.wait_link("slc0", d.name)
-        a.ping(d.addr)
-        d.ping(a.addr)
-        node.stop()
-        cleanup(node)
 
 
 def test_anothers_netdev_is_left_alone(t):

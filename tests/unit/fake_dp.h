@@ -252,6 +252,11 @@ int dp_fdb_walk(struct dp *dp, uint64_t *cursor, int vlan, const char *port, con
 	return got;
 }
 
+int dp_port_lose(struct dp *dp, const char *name)
+{
+	return fake_port_index(dp, name) < 0 ? -ENOENT : 0;
+}
+
 int dp_fdb_flush(struct dp *dp, const char *port)
 {
 	return fake_port_index(dp, port) < 0 ? -ENOENT : 0;

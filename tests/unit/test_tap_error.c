@@ -2,6 +2,7 @@
 /* What is said about a tap that could not be opened is true: of each errno at each step, and of those that this kernel really gives. */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,6 +70,7 @@ static void each_errno_has_a_text_that_is_true_of_it(void **state)
 	assert_says(-EINVAL, TAP_MAKING, -EINVAL, "device-error", "takes no tap", NULL);
 	assert_says(-EPERM, TAP_MAKING, -EPERM, "not-permitted", "taking a tap", "CAP_NET_ADMIN");
 	/* The trunk's, which is there: another cause for the same errno. */
+	assert_says(-ESTALE, TAP_ATTACHING, -ENODEV, "no-such-device", "any more", NULL);
 	assert_says(-EBUSY, TAP_ATTACHING, -EBUSY, "in-use", "has it open", NULL);
 	assert_says(-E2BIG, TAP_ATTACHING, -E2BIG, "in-use", "all taken", "fewer queues");
 	assert_says(-EINVAL, TAP_ATTACHING, -EINVAL, "unsupported", "no tap of several queues", NULL);
@@ -105,15 +107,22 @@ static int open_tun(void)
 	return fd;
 }
 
+/* Make a netdev of that name, or attach to the one that is there. */
+static int take(int fd, const char *ifname, bool make)
+{
+	unsigned ifindex = make ? 0 : if_nametoindex(ifname);
+	bool uso;
+
+	return tap_netdev_take(fd, ifname, &ifindex, &uso);
+}
+
 static void a_name_that_is_taken(void **state)
 {
 	int first = open_tun(), second = open_tun();
-	bool uso;
 
-	assert_int_equal(tap_netdev_take(first, "tap7", true, &uso), 0);
-	assert_says(tap_netdev_take(second, "tap7", true, &uso), TAP_MAKING, -EEXIST, "exists", "of that name is there already",
-		    "af-packet");
-	assert_int_equal(tap_netdev_take(second, "tap7", false, &uso), 0);
+	assert_int_equal(take(first, "tap7", true), 0);
+	assert_says(take(second, "tap7", true), TAP_MAKING, -EEXIST, "exists", "of that name is there already", "af-packet");
+	assert_int_equal(take(second, "tap7", false), 0);
 	close(first);
 	close(second);
 }
@@ -121,11 +130,9 @@ static void a_name_that_is_taken(void **state)
 static void a_netdev_that_is_no_tap(void **state)
 {
 	int fd = open_tun();
-	bool uso;
 
-	assert_says(tap_netdev_take(fd, "lo", false, &uso), TAP_ATTACHING, -EINVAL, "unsupported", "no tap of several queues",
-		    NULL);
-	assert_says(tap_netdev_take(fd, "a/b", true, &uso), TAP_MAKING, -EINVAL, "device-error", "takes no tap", NULL);
+	assert_says(take(fd, "lo", false), TAP_ATTACHING, -EINVAL, "unsupported", "no tap of several queues", NULL);
+	assert_says(take(fd, "a/b", true), TAP_MAKING, -EINVAL, "device-error", "takes no tap", NULL);
 	close(fd);
 }
 
@@ -156,10 +163,9 @@ static void no_more_files(void **state)
 static void without_the_capability(void **state)
 {
 	int fd = open_tun(), r;
-	bool uso;
 
 	assert_int_equal(seteuid(65534), 0);
-	r = tap_netdev_take(fd, "tap7", true, &uso);
+	r = take(fd, "tap7", true);
 	assert_int_equal(seteuid(0), 0);
 	assert_says(r, TAP_MAKING, -EPERM, "not-permitted", "taking a tap", "CAP_NET_ADMIN");
 	close(fd);
