@@ -125,6 +125,17 @@ static void look_for_left(struct dp *dp)
 	dp->leave.cb(dp->leave.arg);
 }
 
+/* `all`, or those of the trunk that are down. */
+static void poll_links(struct dp *dp, bool all)
+{
+	for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
+		struct port *p = dp->ports[i];
+
+		if (p && p->kind->poll_link && (all || (!p->link_up && p->rt->conf.carrier[0])))
+			port_refresh(p);
+	}
+}
+
 static void tick(void *arg)
 {
 	struct dp *dp = arg;
@@ -135,13 +146,12 @@ static void tick(void *arg)
 	fdb_tend(dp->fdb, now_s(dp), TEND_SLOTS);
 	dp->ticks++;
 	feed_tick(dp, dp->ticks % TICKS_A_SECOND == 0);
-	if (dp->ticks % TICKS_A_SECOND == 0) {
-		for (unsigned i = 0; i < DP_MAX_PORTS; i++) {
-			if (dp->ports[i] && dp->ports[i]->kind->poll_link)
-				port_refresh(dp->ports[i]);
-		}
+	if (dp->ticks % TICKS_A_SECOND == 0 || dp->look_ticks)
+		poll_links(dp, dp->ticks % TICKS_A_SECOND == 0);
+	if (dp->look_ticks)
+		dp->look_ticks--;
+	if (dp->ticks % TICKS_A_SECOND == 0)
 		look_for_left(dp);
-	}
 	if (dp->ticks % (TICKS_AN_HOUR / 2) == 0)
 		touch_meters(dp);
 }

@@ -8,6 +8,8 @@
 #include "dp.h"
 #include "log.h"
 
+#define LOOK_TICKS 20 /* two seconds */
+
 /* --- a row of nothing ------------------------------------------------------------------------------------------------------- */
 
 static uint16_t no_frames(void *queue, struct rte_mbuf **frames, uint16_t n)
@@ -99,5 +101,6 @@ void device_take(struct port *p, const struct kind_port *fresh)
 	CMM_STORE_SHARED(p->kp.rx, rx);
 	CMM_STORE_SHARED(p->kp.tx, tx);
 	CMM_STORE_SHARED(p->kind, kind);
+	p->dp->look_ticks = LOOK_TICKS;
 	port_refresh(p);
 }

@@ -14,6 +14,9 @@
  * engine, whose owner alone knows that it is gone for good, and whether the next of that name is ours or a stranger's. So he says both:
  * dp_port_lose(), and DP_PORT_ADD of the port when there is a new one, with its index (dp_port_conf.ifindex).
  *
+ * A netdev that was just made has its link some time after it was opened, when the kernel's link watch comes to it. Kinds whose link is asked for once a second
+ * are asked at each tick until then, or for two seconds.
+ *
  * A port without its device has its link down: workers drop what is for it (tx-down) and are not woken for it. It holds nothing of the old
  * device, so the new one has its memory and its place among the ethdevs. What the old one lost is kept (port.past).
  *

@@ -57,6 +57,7 @@ struct dp {
 		void (*cb)(void *arg); /* NULL: nobody asked */
 		void *arg;
 	} leave;
+	unsigned look_ticks; /* for so many, a link that is down is asked for at each: a device came that is about to have one */
 };
 
 /* The grace period, as fdb.h and kind.h want it. Control thread. */

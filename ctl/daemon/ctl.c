@@ -85,3 +85,13 @@ void ctl_note(struct ctl *ctl, const char *feature, const char *text)
 	if (ctl->n_notes < CTL_NOTES_MAX)
 		ctl->notes[ctl->n_notes++] = (struct ctl_note){feature, text};
 }
+
+void ctl_unnote(struct ctl *ctl, const char *feature)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ctl->n_notes; i++)
+		if (strcmp(ctl->notes[i].feature, feature) != 0)
+			ctl->notes[n++] = ctl->notes[i];
+	ctl->n_notes = n;
+}

@@ -32,9 +32,9 @@ struct ctl_note {
 struct ctl {
 	struct dp *dp;
 	struct kern *kern;		       /* the kernel engine; NULL: this node has none */
-	const char *trunk;		       /* name of the trunk's port; NULL: none */
+	const char *trunk;		       /* name of the trunk's port; NULL: no kernel engine, or not wanted */
 	enum kern_trunk_by trunk_by;	       /* as configured */
-	struct kern_trunk_netdev trunk_netdev; /* that it is on, if there is one; far_ifindex 0: it is lost */
+	struct kern_trunk_netdev trunk_netdev; /* that it is on. `by` NULL: there has been none; far_ifindex 0: there is none now */
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;
@@ -65,6 +65,8 @@ void ctl_tick(struct ctl *ctl, uint64_t now_us);
 void ctl_rearm(struct ctl *ctl);
 /* Both strings must live as long as ctl. More than CTL_NOTES_MAX are left out. */
 void ctl_note(struct ctl *ctl, const char *feature, const char *text);
+/* What was lacking is there. */
+void ctl_unnote(struct ctl *ctl, const char *feature);
 /* Microseconds of CLOCK_BOOTTIME: suspend counts, setting the clock does not. */
 uint64_t ctl_now_us(void);
 

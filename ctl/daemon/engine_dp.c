@@ -110,8 +110,46 @@ static unsigned macs_of(const struct port_conf *conf)
 	return conf ? 1u + conf->dp.n_static_macs : 0;
 }
 
+static bool is_among(const struct engine_op *ops, size_t n, const struct object *o)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ops[i].type == o->type && !strcmp(ops[i].name, o->name))
+			return true;
+	return false;
+}
+
+/*
+ * The trunk's port is made after containers were, for the node lacked its netdev: their addresses are bound now. `p` NULL: how many operations that takes, at
+ * most.
+ */
+static size_t add_earlier_macs(const struct ctl *ctl, struct prepared *p, const struct engine_op *ops, size_t n, size_t index)
+{
+	const struct table *objects = &ctl->store.objects;
+	size_t room = 0;
+
+	for (size_t i = 0; i < objects->n_buckets; i++) {
+		for (const struct object *o = objects->buckets[i]; o; o = o->next) {
+			if (!is_veth(o->type, o->conf) || !(o->made >> ops[index].engine & 1) || is_among(ops, n, o))
+				continue;
+			room += macs_of(o->conf);
+			if (p)
+				add_macs(p, DP_MAC_ADD, o->conf, index);
+		}
+	}
+	return room;
+}
+
+/* Is this the trunk's port, and the switch has none yet? One that has lost its device has kept its addresses. */
+static bool is_new_trunk(const struct ctl *ctl, const struct engine_op *op)
+{
+	struct dp_port_state state;
+
+	return op->type == &schema_port && op->kind == ENGINE_ADD && ctl->trunk && !strcmp(op->name, ctl->trunk) &&
+	       dp_port_state(ctl->dp, ctl->trunk, &state) < 0;
+}
+
 /* Operations that these become, at most. */
-static size_t room_for(const struct engine_op *ops, size_t n)
+static size_t room_for(const struct ctl *ctl, const struct engine_op *ops, size_t n)
 {
 	size_t room = 0;
 
@@ -119,6 +157,8 @@ static size_t room_for(const struct engine_op *ops, size_t n)
 		bool before = is_veth(ops[i].type, ops[i].before), after = is_veth(ops[i].type, ops[i].conf);
 
 		room += 1 + (before ? macs_of(ops[i].before) : 0) + (after ? macs_of(ops[i].conf) : 0);
+		if (is_new_trunk(ctl, &ops[i]))
+			room += add_earlier_macs(ctl, NULL, ops, n, i);
 	}
 	return room;
 }
@@ -166,7 +206,7 @@ static const char *trunk_of(const struct ctl *ctl, const struct engine_op *ops, 
 static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_op *ops, size_t n)
 {
 	struct prepared *p = calloc(1, sizeof(*p));
-	size_t room = room_for(ops, n);
+	size_t room = room_for(ctl, ops, n);
 
 	if (!p)
 		return NULL;
@@ -185,6 +225,8 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 		if (!is_veth(ops[i].type, conf_of(&ops[i])))
 			add_op(ctl, p, &ops[i], i);
 	for (size_t i = 0; i < n; i++) {
+		if (is_new_trunk(ctl, &ops[i]))
+			add_earlier_macs(ctl, p, ops, n, i);
 		if (!is_veth(ops[i].type, conf_of(&ops[i])))
 			continue;
 		add_macs(p, DP_MAC_DEL, ops[i].before, i);
@@ -197,9 +239,13 @@ static struct prepared *prepared_new(const struct ctl *ctl, const struct engine_
 static int run(struct ctl *ctl, const struct engine_op *ops, size_t n, struct prepared **prepared, struct engine_error *err)
 {
 	struct dp_error bad = {.op = SIZE_MAX};
-	struct prepared *p = prepared_new(ctl, ops, n);
+	struct prepared *p;
+	struct fault said_by_the_kernel;
 	int ret;
 
+	for (size_t i = 0; prepared && i < n; i++)
+		kernel_trunk_make(ctl, &ops[i], &said_by_the_kernel);
+	p = prepared_new(ctl, ops, n);
 	if (!p)
 		return -ENOMEM;
 	ret = prepared ? dp_prepare(ctl->dp, p->ops, p->n, &p->change, &bad) : dp_apply(ctl->dp, p->ops, p->n, true, &bad);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "schema/objects.h"
 
 static bool is_veth(const struct port_conf *conf)
@@ -384,30 +385,36 @@ static bool leave_out(struct prepared *p, struct engine_op *ops, const struct ke
 	return true;
 }
 
-/*
- * A trunk that is to be made, and whose netdev is not there: that is made first. Whatever keeps it from being made is the node's lack, and no fault of the
- * request's. The switch, asked before us, has been told that there is none; it is asked again when the new netdev has been heard of.
- */
-static void make_netdev(struct ctl *ctl, struct prepared *p, struct engine_op *ops)
+int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault *lack)
 {
 	struct kern_trunk_netdev netdev;
 	struct kern_error bad = {0};
+	int ret;
 
-	for (size_t i = 0; i < p->n; i++) {
-		struct engine_op *op = &ops[p->index[i]];
-		int ret;
-
-		if (p->ops[i].type != KERN_TRUNK_SET || op->kind != ENGINE_ADD || ctl->trunk_netdev.far_ifindex)
-			continue;
-		ret = kern_trunk_netdev(ctl->kern, ctl->trunk, ctl->trunk_by, 0, &netdev, &bad);
-		if (ret == 0) {
-			snprintf(ctl->trunk_netdev.far, sizeof(ctl->trunk_netdev.far), "%s", netdev.far);
-			ctl->trunk_netdev.far_ifindex = netdev.far_ifindex;
-		} else {
-			fault_of(op->lack, &bad, ret);
-			take_out(p, i--);
-		}
+	if (!ctl->kern || op->type != &schema_port || op->kind != ENGINE_ADD || !kernel_is_trunk(op->conf) ||
+	    !is_our_trunk(ctl, op->conf) || ctl->trunk_netdev.far_ifindex)
+		return 0;
+	ret = kern_trunk_netdev(ctl->kern, ctl->trunk, ctl->trunk_by, 0, &netdev, &bad);
+	if (ret < 0) {
+		fault_of(lack, &bad, ret);
+		return ret;
 	}
+	/* The choice was made with the first. */
+	if (ctl->trunk_netdev.by)
+		memcpy(netdev.why, ctl->trunk_netdev.why, sizeof(netdev.why));
+	log_printf(LOG_NOTICE, "trunk %s: made %s: %s (%s)", ctl->trunk, ctl->trunk_netdev.by ? "anew" : "at last", netdev.by,
+		   netdev.why);
+	ctl_unnote(ctl, "trunk");
+	ctl->trunk_netdev = netdev;
+	return 0;
+}
+
+/* Whatever keeps the trunk's netdev from being made is the node's lack, and no fault of the request's. */
+static void leave_out_trunk(struct ctl *ctl, struct prepared *p, struct engine_op *ops)
+{
+	for (size_t i = p->n; i-- > 0;)
+		if (kernel_trunk_make(ctl, &ops[p->index[i]], ops[p->index[i]].lack) < 0)
+			take_out(p, i);
 }
 
 static int prepare(void *self, struct engine_op *ops, size_t n, void **change, struct engine_error *err)
@@ -422,8 +429,7 @@ static int prepare(void *self, struct engine_op *ops, size_t n, void **change, s
 	p = prepared_new(ctl, ops, ctl->kern ? n : 0);
 	if (!p)
 		return -ENOMEM;
-	if (ctl->kern)
-		make_netdev(ctl, p, ops);
+	leave_out_trunk(ctl, p, ops);
 	do {
 		bad = (struct kern_error){.op = SIZE_MAX};
 		ret = p->n ? kern_prepare(ctl->kern, p->ops, p->n, &p->txn, &bad) : 0;

@@ -51,6 +51,13 @@ bool kernel_is_trunk(const struct port_conf *conf);
 /* Its configuration as the switch wants it: on which netdev, and how that is reached, is not the object's to say but this daemon's. */
 void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, struct dp_port_conf *out);
 
+/*
+ * An operation that makes the trunk's port, while its netdev is not there (it was removed; or its name was another's): make that first, as the one that was lost
+ * if one was. Any other operation is none of this. 0, or -errno with *lack. The switch, which prepares first and opens it, calls this, and so does the kernel
+ * engine, whose word why it cannot be made is the last.
+ */
+int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault *lack);
+
 /* `state` of a port, as get shows it; NULL when out of memory or there is no such port. */
 json_t *kernel_port_state(struct ctl *ctl, const char *name);
 /* Counters of a port in the dataplane's form. -ENOENT: the kernel engine has no such port. */

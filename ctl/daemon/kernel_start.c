@@ -2,7 +2,8 @@
 
 /*
  * The kernel engine's start: what the kernel can do is tried, what an earlier daemon left is taken over, and the trunk is made if it is not
- * there. Whatever is lacking is said in the log and by `node show`, and the rest of the node runs.
+ * there. Whatever is lacking is said in the log and by `node show`, and the rest of the node runs. A trunk that could not be made, for its name is another's, is
+ * tried again as any object that lacks something (kernel.c).
  */
 
 #include <errno.h>
@@ -73,17 +74,17 @@ static void on_trunk_lost(void *arg)
 static void open_trunk(struct ctl *ctl, const struct config *c)
 {
 	struct kern_error bad = {0};
+	static char text[sizeof(bad.msg) + sizeof(bad.hint) + 2]; /* `node show` has it until the trunk is there */
 
-	char text[sizeof(bad.msg) + sizeof(bad.hint) + 2];
-
+	ctl->trunk = c->trunk_name;
+	dp_fdb_on_leave(ctl->dp, ctl->trunk, on_leave, ctl);
 	ctl->trunk_by = c->trunk >= CONFIG_TRUNK_BY ? c->trunk - CONFIG_TRUNK_BY : KERN_TRUNK_AUTO;
 	if (kern_trunk_netdev(ctl->kern, c->trunk_name, ctl->trunk_by, KERN_MTU_DEFAULT, &ctl->trunk_netdev, &bad) < 0) {
 		snprintf(text, sizeof(text), "%s%s%s", bad.msg, bad.hint[0] ? "; " : "", bad.hint);
-		lacking(ctl, "trunk", text);
+		log_printf(LOG_WARNING, "trunk: %s", text);
+		ctl_note(ctl, "trunk", text);
 		return;
 	}
-	ctl->trunk = c->trunk_name;
-	dp_fdb_on_leave(ctl->dp, ctl->trunk, on_leave, ctl);
 	log_printf(LOG_INFO, "trunk %s: %s (%s)", ctl->trunk, ctl->trunk_netdev.by, ctl->trunk_netdev.why);
 }
 
@@ -160,17 +161,13 @@ static struct port_conf *trunk_conf(const char *name)
 	return conf;
 }
 
-int kernel_trunk_port(struct ctl *ctl)
+static int make_trunk_port(struct ctl *ctl)
 {
+	struct port_conf *conf = trunk_conf(ctl->trunk);
 	struct txn_error bad = {0};
-	struct port_conf *conf;
 	struct txn t;
 	int ret;
 
-	report_strangers(ctl);
-	if (!ctl->trunk || table_find(&ctl->store.objects, &schema_port, ctl->trunk))
-		return 0;
-	conf = trunk_conf(ctl->trunk);
 	if (!conf)
 		return -ENOMEM;
 	txn_init(&t, ctl);
@@ -181,4 +178,21 @@ int kernel_trunk_port(struct ctl *ctl)
 	if (ret < 0)
 		lacking(ctl, "trunk", bad.fault.msg[0] ? bad.fault.msg : strerror(-ret));
 	return ret == -ENOMEM ? ret : 0;
+}
+
+int kernel_trunk_port(struct ctl *ctl)
+{
+	struct object *o;
+	int ret = 0;
+
+	report_strangers(ctl);
+	if (!ctl->trunk)
+		return 0;
+	if (!table_find(&ctl->store.objects, &schema_port, ctl->trunk))
+		ret = make_trunk_port(ctl);
+	o = table_find(&ctl->store.objects, &schema_port, ctl->trunk);
+	/* Who waits for what he has applied does not wait for what the node lacks. */
+	if (o && !ctl->trunk_netdev.far_ifindex)
+		o->since = 0;
+	return ret;
 }

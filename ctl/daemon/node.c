@@ -96,7 +96,7 @@ static json_t *state_file(const struct ctl *ctl)
 /* How the switch reaches the kernel engine and the host, and why so. */
 static json_t *trunk(const struct ctl *ctl)
 {
-	if (!ctl->trunk)
+	if (!ctl->trunk || !ctl->trunk_netdev.by)
 		return json_null();
 	return json_pack("{s:s, s:s, s:s}", "name", ctl->trunk, "by", ctl->trunk_netdev.by, "why", ctl->trunk_netdev.why);
 }

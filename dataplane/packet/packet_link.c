@@ -134,8 +134,9 @@ static void netdev_there(int ifindex, const char *name, unsigned flags)
 	struct packet_port *port;
 
 	LIST_FOREACH (port, &ports, next) {
+		/* The trunk's netdev was made a moment before it was opened, and what it was like then is told now. */
 		if (port->ifindex == ifindex)
-			packet_port_link(port, running(flags));
+			packet_port_link(port, port->trunk ? packet_netdev_running(ifindex) : running(flags));
 		else if (!port->ifindex && !strcmp(port->ifname, name))
 			packet_port_back(port, ifindex);
 	}

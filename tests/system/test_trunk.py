@@ -177,7 +177,7 @@ def test_another_backend_is_refused_and_the_rest_runs(t):
         assert second in text and "--cleanup" in text and "--trunk auto" in text, text
         assert text in node.log_text() and shown(node) is None
         assert text.split(";")[0] in node.ctl("node", "show", json_output=False)
-        assert node.get("port", "slc0")["error"]["name"] == "no-such-device", node.get("port", "slc0")
+        assert node.get("port", "slc0")["error"]["name"] == "in-use", node.get("port", "slc0")
         node.wait_link(e.name, f.name)
         e.ping(f.addr)
         a.ping(b.addr)
@@ -250,6 +250,8 @@ def test_anothers_netdev_is_left_alone(t):
         node = trunk_node(t, f"n-{by}", trunk=by)
         text = next(n["text"] for n in node.get("node", "node")["state"]["notes"] if n["feature"] == "trunk")
         assert "somebody else's" in text, text
+        error = node.get("port", "slc0")["error"]
+        assert (error["name"], error["message"]) == ("in-use", "slc0 is somebody else's netdev"), error
         node.stop()
         cleanup(node)
     assert "192.0.2.1/24" in run("ip", "addr", "show", "slc0").stdout
