@@ -205,6 +205,8 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		r = row->family->settle(e, &link, row->offload, out->far);
 	if (r < 0) {
 		kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s (%s)", name, row->name);
+		if (r == -EEXIST && err)
+			snprintf(err->hint, sizeof(err->hint), "`ip link` shows who has the name %s, or %s-dp", name, name);
 		if (made && link.ifindex)
 			veth_unmake(e, link.ifindex);
 		return r;
@@ -214,5 +216,6 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 	out->far_ifindex = if_nametoindex(out->far);
 	snprintf(e->trunk_kept, sizeof(e->trunk_kept), "%s", name);
 	e->trunk_by = row - rows;
+	e->trunk_index = link.ifindex;
 	return 0;
 }

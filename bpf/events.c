@@ -85,6 +85,25 @@ void events_link(struct kern *e, const struct veth_link *link)
 	e->ports_map[p->idx].link_up = up;
 }
 
+/* A netdev is gone: if it was the trunk's, or was made to be it and is not in force yet. */
+static void trunk_gone(struct kern *e, uint32_t ifindex)
+{
+	if (e->node->trunk_ifindex && ifindex == e->node->trunk_ifindex) {
+		struct slc_k_conf k = *maps_conf(e, SLC_K_TRUNK);
+
+		kern_log(e, LOG_WARNING, "trunk %s is gone", e->trunk.ifname);
+		maps_ifs_del(e, ifindex);
+		k.ifindex = 0;
+		maps_conf_set(e, SLC_K_TRUNK, &k);
+		e->node->trunk_ifindex = 0;
+		e->ports_map[SLC_K_TRUNK].link_up = e->ports_map[SLC_K_HOST].link_up = 0;
+	}
+	if (e->trunk_index && ifindex == e->trunk_index) {
+		e->trunk_index = 0;
+		e->trunk_news = true;
+	}
+}
+
 static void link_gone(struct kern *e, uint32_t ifindex)
 {
 	struct port *p = by_ifindex(e, ifindex);
@@ -95,16 +114,8 @@ static void link_gone(struct kern *e, uint32_t ifindex)
 			p->ifindex = 0;
 		else
 			port_lost(e, p);
-	} else if (e->node->trunk_ifindex && ifindex == e->node->trunk_ifindex) {
-		struct slc_k_conf k = *maps_conf(e, SLC_K_TRUNK);
-
-		kern_log(e, LOG_WARNING, "trunk %s is gone", e->trunk.ifname);
-		maps_ifs_del(e, ifindex);
-		k.ifindex = 0;
-		maps_conf_set(e, SLC_K_TRUNK, &k);
-		e->node->trunk_ifindex = 0;
-		e->ports_map[SLC_K_TRUNK].link_up = e->ports_map[SLC_K_HOST].link_up = 0;
-		e->trunk_news = trunk_is_kept(e, e->trunk.ifname);
+	} else {
+		trunk_gone(e, ifindex);
 	}
 }
 
@@ -148,7 +159,9 @@ static void look_again(struct kern *e)
 			link_gone(e, e->ports[i]->ifindex);
 	}
 	if (e->node->trunk_ifindex && !if_indextoname(e->node->trunk_ifindex, name))
-		link_gone(e, e->node->trunk_ifindex);
+		trunk_gone(e, e->node->trunk_ifindex);
+	if (e->trunk_index && !if_indextoname(e->trunk_index, name))
+		trunk_gone(e, e->trunk_index);
 	r = veth_each(&e->nl, seen, e);
 	if (r < 0)
 		kern_log(e, LOG_ERR, "links: %s; what changed is not known", strerror(-r));

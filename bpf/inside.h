@@ -87,6 +87,7 @@ struct kern {
 	struct kern_trunk_conf trunk;
 	char trunk_kept[IFNAMSIZ];   /* the netdev that kern_trunk_netdev() was asked for: another of that name is none of ours */
 	enum kern_trunk_by trunk_by; /* the backend that this is for */
+	uint32_t trunk_index;	     /* of that netdev; 0: it is lost */
 	bool trunk_news;	     /* it is lost, and the owner has not been told */
 	uint8_t trunk_mac[6];	     /* bound to the host in trunk.vlan, if it has one */
 	uint16_t trunk_mtu;

@@ -247,8 +247,8 @@ static inline void kern_trunk_far(const char *name, char far[16])
  * kern_cleanup(). KERN_TRUNK_AUTO takes the best that the kernel offers; a netdev that is there already decides, of those that fit it.
  * `mtu` is a new netdev's; 0: 1500.
  *
- * A trunk in force whose netdev is lost, and that is made anew here, has the MAC and the MTU that it had; KERN_TRUNK_SET puts the programs on it. What
- * an operator put on the old one, addresses, routes, qdiscs, went with that and is his to put there again.
+ * A trunk in force whose netdev is lost, and that is made anew here, has the backend (with AUTO), the MAC and the MTU that it had; KERN_TRUNK_SET puts
+ * the programs on it. What an operator put on the old one, addresses, routes, qdiscs, went with that and is his to put there again.
  *
  * -EEXIST: NAME is another's, or was made for a backend that the one asked for cannot take over. -ENOTSUP: the kernel lacks what the backend needs.
  */

@@ -69,6 +69,7 @@ void device_lose(struct port *p)
 {
 	const struct port_kind *kind = p->kind;
 	struct kind_port old = p->kp;
+	struct kind_lost lost = {0};
 
 	if (device_is_lost(p))
 		return;
@@ -80,7 +81,8 @@ void device_lose(struct port *p)
 	CMM_STORE_SHARED(p->kp.pool, NULL);
 	everybody_looks(p);
 	if (kind->lost)
-		kind->lost(&old, &p->past);
+		kind->lost(&old, &lost);
+	kind_lost_add(&p->past, &lost);
 	kind->close(&old);
 	p->kp.priv = NULL;
 	port_refresh(p);

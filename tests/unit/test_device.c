@@ -167,21 +167,77 @@ static void turn(void)
 	dp_dispatch(dp);
 }
 
+static uint64_t missed(void)
+{
+	struct dp_port_stats s;
+
+	assert_int_equal(dp_port_stats(dp, "t", &s), 0);
+	return s.drops[SLC_DROP_RX_MISSED];
+}
+
+/* Frames by the netdev, whether it takes them or not. */
+static void give(int fd, unsigned ifindex, unsigned n)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex, .sll_halen = 6};
+	uint8_t frame[60] = {2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 0x88, 0xb5};
+
+	for (unsigned i = 0; i < n; i++)
+		(void)!sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to));
+}
+
 /* Frames that the netdev sends come to the port. */
 static void carries(unsigned ifindex)
 {
-	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex, .sll_halen = 6};
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	uint8_t frame[60] = {2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 0x88, 0xb5};
 	uint64_t from = rx_frames();
 
 	for (unsigned i = 0; i < 1000 && (!port_state().link_up || rx_frames() == from); i++) {
-		(void)!sendto(fd, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to));
+		give(fd, ifindex, 1);
 		turn();
 	}
 	close(fd);
 	assert_true(port_state().link_up);
 	assert_true(rx_frames() > from);
+}
+
+/* More of them than the worker, which was asleep, is in time for. */
+static void loses_some(unsigned ifindex)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	uint64_t from = missed();
+
+	for (unsigned i = 0; i < 1000 && missed() == from; i++) {
+		turn();
+		give(fd, ifindex, 4000);
+	}
+	close(fd);
+	assert_true(missed() > from);
+}
+
+static void what_each_device_lost_stays_counted(void **state)
+{
+	struct dp_port_conf conf = trunk(make_netdev());
+	uint64_t before;
+
+	conf.ring = 64;
+	assert_int_equal(apply_one(DP_PORT_ADD, &conf, NULL), 0);
+	carries(conf.ifindex);
+	loses_some(conf.ifindex);
+	before = missed();
+	/* The second loses nothing. */
+	for (unsigned i = 0; i < 2; i++) {
+		remove_netdev();
+		assert_int_equal(dp_port_lose(dp, "t"), 0);
+		assert_true(missed() >= before);
+		conf.ifindex = make_netdev();
+		assert_int_equal(apply_one(DP_PORT_ADD, &conf, NULL), 0);
+		assert_true(missed() >= before);
+	}
+	carries(conf.ifindex);
+	loses_some(conf.ifindex);
+	assert_true(missed() > before);
+	assert_int_equal(apply_one(DP_PORT_DEL, &conf, NULL), 0);
+	remove_netdev();
 }
 
 static void port_goes_on_without_its_device_and_with_the_next(void **state)
@@ -288,6 +344,7 @@ int main(void)
 		cmocka_unit_test(netdev_that_is_made_is_new),
 		cmocka_unit_test(port_goes_on_without_its_device_and_with_the_next),
 		cmocka_unit_test(device_of_a_change_that_fails_is_let_go),
+		cmocka_unit_test(what_each_device_lost_stays_counted),
 	};
 
 	return cmocka_run_group_tests(tests, start_switch, stop_switch);
