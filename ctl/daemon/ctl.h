@@ -38,8 +38,9 @@ struct ctl {
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;
-	char boot_id[33];    /* made anew at each start: counters of two boots do not compare, generations do */
-	uint64_t started_us; /* CLOCK_BOOTTIME */
+	char boot_id[33];	/* made anew at each start: counters of two boots do not compare, generations do */
+	uint64_t started_us;	/* CLOCK_BOOTTIME */
+	uint64_t deaf_until_us; /* reconcile.h */
 	struct ctl_note notes[CTL_NOTES_MAX];
 	unsigned n_notes;
 	struct ctl_listener *listeners, *next_listener; /* notify.h */

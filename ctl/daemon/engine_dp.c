@@ -144,8 +144,8 @@ static bool is_new_trunk(const struct ctl *ctl, const struct engine_op *op)
 {
 	struct dp_port_state state;
 
-	return op->type == &schema_port && op->kind == ENGINE_ADD && ctl->trunk && !strcmp(op->name, ctl->trunk) &&
-	       dp_port_state(ctl->dp, ctl->trunk, &state) < 0;
+	return op->type == &schema_port && op->kind == ENGINE_ADD && kernel_is_trunk(op->conf) && ctl->trunk &&
+	       !strcmp(op->name, ctl->trunk) && dp_port_state(ctl->dp, ctl->trunk, &state) < 0;
 }
 
 /* Operations that these become, at most. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "reconcile.h"
 #include "schema/objects.h"
 
 static bool is_veth(const struct port_conf *conf)
@@ -397,6 +398,9 @@ int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault 
 	ret = kern_trunk_netdev(ctl->kern, ctl->trunk, ctl->trunk_by, 0, &netdev, &bad);
 	if (ret < 0) {
 		fault_of(lack, &bad, ret);
+		/* Refused before anything was made, or it may have been made and taken away. */
+		if (!bad.name || strcmp(bad.name, "in-use") != 0)
+			reconcile_deaf(ctl);
 		return ret;
 	}
 	/* The choice was made with the first. */

@@ -65,7 +65,7 @@ static void on_trunk_lost(void *arg)
 	struct object *o = ctl->trunk ? table_find(&ctl->store.objects, &schema_port, ctl->trunk) : NULL;
 
 	ctl->trunk_netdev.far_ifindex = 0;
-	if (!o)
+	if (!o || !kernel_is_trunk(o->conf))
 		return;
 	dp_port_lose(ctl->dp, ctl->trunk);
 	reconcile_lost(ctl, o);

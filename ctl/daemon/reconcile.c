@@ -36,12 +36,19 @@ void reconcile_lost(struct ctl *ctl, struct object *o)
 
 void reconcile_hint(struct ctl *ctl)
 {
-	uint64_t soon = ctl_now_us() + RECONCILE_HINT_US;
+	uint64_t now_us = ctl_now_us(), soon = now_us + RECONCILE_HINT_US;
 
+	if (now_us < ctl->deaf_until_us)
+		return;
 	for (struct object *o = ctl->store.pending; o; o = o->pending_next)
 		if (o->retry_us > soon)
 			o->retry_us = soon;
 	ctl_rearm(ctl);
+}
+
+void reconcile_deaf(struct ctl *ctl)
+{
+	ctl->deaf_until_us = ctl_now_us() + RECONCILE_DEAF_US;
 }
 
 uint64_t reconcile_due(const struct ctl *ctl)

@@ -27,6 +27,7 @@
 #define RECONCILE_MIN_US  100000
 #define RECONCILE_MAX_US  5000000
 #define RECONCILE_HINT_US 10000
+#define RECONCILE_DEAF_US 50000
 
 /*
  * What an object was in force by is gone: no engine has it any more, and each is told to make it again, at once and then as of any that is pending. What
@@ -37,6 +38,8 @@ void reconcile_lost(struct ctl *ctl, struct object *o);
 void reconcile_schedule(struct ctl *ctl, struct object *o, bool soon);
 /* Something changed outside that pending objects may have waited for. */
 void reconcile_hint(struct ctl *ctl);
+/* A try made a netdev and took it away again: that is no hint to try at once, nor is what comes in the same moment. */
+void reconcile_deaf(struct ctl *ctl);
 /* When the next object is due, UINT64_MAX: none is pending. Walks over what is pending. */
 uint64_t reconcile_due(const struct ctl *ctl);
 /* Try what is due at `now_us`. Out of memory is a reason to try again later. */

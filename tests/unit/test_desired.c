@@ -185,8 +185,32 @@ static void tries_come_after_longer_and_longer_and_at_a_hint_at_once(void **stat
 	tries = (fake_dp.applies - tries) / 2; /* a check and a change each */
 	assert_in_range(tries, 600 / 5, 600 / 5 + 8);
 	assert_int_equal(fake_dp.commits, 1);
+	/* What a try did itself is no hint. */
+	reconcile_deaf(&ctl);
+	reconcile_hint(&ctl);
+	assert_true(ctl_due(&ctl) >= now);
+	ctl.deaf_until_us = 0;
 	reconcile_hint(&ctl);
 	assert_true(ctl_due(&ctl) <= ctl_now_us() + RECONCILE_HINT_US);
+}
+
+static void what_is_lost_is_made_again_and_holds_up_no_generation(void **state)
+{
+	apply(OPS(ADD_PORT("p", ",\"path\":\"/no/dir\"")), 1);
+	assert_int_equal(applied(), 1);
+	fake_dp.lacking_path = "/no/dir";
+	fake_dp.n_ports = 0;
+	reconcile_lost(&ctl, table_find(&ctl.store.objects, &schema_port, "p"));
+	assert_true(ctl_due(&ctl) <= ctl_now_us());
+	ctl_tick(&ctl, ctl_now_us());
+	assert_int_equal(fake_dp.n_ports, 0);
+	assert_int_equal(ctl.store.n_pending, 1);
+	assert_int_equal(applied(), 1);
+	fake_dp.lacking_path = NULL;
+	ctl_tick(&ctl, ctl_due(&ctl));
+	assert_int_equal(fake_dp.n_ports, 1);
+	assert_int_equal(ctl.store.n_pending, 0);
+	assert_int_equal(applied(), 1);
 }
 
 static void pending_port_can_be_changed_and_deleted(void **state)
@@ -561,6 +585,7 @@ int main(void)
 		TEST(port_whose_device_is_lacking_is_accepted_and_shows_why),
 		TEST(lacking_port_comes_into_force_when_its_device_does),
 		TEST(tries_come_after_longer_and_longer_and_at_a_hint_at_once),
+		TEST(what_is_lost_is_made_again_and_holds_up_no_generation),
 		TEST(pending_port_can_be_changed_and_deleted),
 		TEST(what_is_wrong_with_the_request_is_refused),
 		TEST(what_a_pending_port_takes_is_taken),
