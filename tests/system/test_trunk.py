@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from containers import cleanup, container, host, links, trunk_node, unreachable
-from harness import DEADLINE_S, Refused, deadline, iperf3, run, wait_for
+from harness import DEADLINE_S, Refused, deadline, iperf3, run
 
 WHOLE = 1_000_000  # bytes that TCP must carry in a second to be called whole
 HOST = "10.0.0.100"
