@@ -59,8 +59,8 @@ def run_unit(path):
 
 def run_system(build, jobs):
     """Run the system tests, their lines passed through. Returns their counts."""
-    proc = subprocess.Popen([os.path.join(HERE, "system", "run.py"), "--build", build, "-j", str(jobs)], stdout=subprocess.PIPE,
-                            stdin=subprocess.DEVNULL, text=True)
+    argv = [os.path.join(HERE, "system", "run.py"), "--build", build, *(["-j", str(jobs)] if jobs is not None else [])]
+    proc = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     counts = None
     for line in proc.stdout:
         match = re.match(r"(\d+) passed, (\d+) failed, (\d+) skipped$", line)
@@ -78,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description="Run the unit and system tests.")
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="build tree (default: %(default)s)")
     parser.add_argument("--only", choices=("unit", "system"), help="one kind only")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="system tests at a time (default: 1)")
+    parser.add_argument("-j", "--jobs", type=int, help="system tests at a time, of those that may have company (default: tests/system/run.py's)")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
 

@@ -21,7 +21,6 @@ import signal
 import subprocess
 import time
 
-import sandbox
 from harness import DEADLINE_S, Host, run, wait_for
 from wire import Wire, inside
 

@@ -23,6 +23,16 @@ test. When it raises, or its time is up, nothing is undone: the sandbox goes, an
 
 Waiting. A test never sleeps to be right. It waits for a frame (Wire.recv), for a process, or for a counter (wait_for), always with
 a deadline, and the deadline is long: reaching it is a failure, so it may cost time only then.
+
+Company. Tests run several at a time, each in its own sandbox, on CPUs that they share. A test that says nothing may have company: it
+does not mind when it waits longer for things, and it does not keep the CPUs busy. One that does is marked, with its reason:
+
+    @alone("holds a rate to 2 %")
+    def test_a_limit(t): ...
+
+Alone must be who measures (times, rates, latency, CPU time, a process' memory under load), who offers load as fast as it can (iperf3, Sender,
+testpmd, guests of QEMU: CPUs and the kernel's queues of frames are everybody's), and who looks at what no namespace is for (all BPF
+programs of the kernel). What does one of these here calls no_company(), which fails a test that forgot to say so.
 """
 
 import collections
@@ -43,6 +53,7 @@ from wire import Wire, inside
 
 DEADLINE_S = 10 if not os.environ.get("SLUICE_TEST_SLOW") else 60
 
+company = False  # run.py: others may run beside this test
 
 class Skip(Exception):
     """This machine cannot run the test; the text says what it lacks."""
@@ -56,6 +67,21 @@ def deadline(seconds):
         return function
 
     return mark
+
+
+def alone(why):
+    """Decorator: no other test runs while this one does (see above: Company)."""
+
+    def mark(function):
+        function.alone = why
+        return function
+
+    return mark
+
+
+def no_company(what):
+    """Call where something is done that only a test may do that is alone."""
+    assert not company, f"{what}: only for tests that are marked @alone"
 
 
 def need(*programs):
@@ -575,6 +601,7 @@ class Sender:
     """A process that sends the given frames in turn, as fast as it can, until stop(). For load: who knows which arrived."""
 
     def __init__(self, wire, *what, cpu=None):
+        no_company("Sender")
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -599,6 +626,7 @@ class Sender:
 
 def iperf3(server, client, addr, *args, port=5201, seconds=2):
     """Run one iperf3 test between two endpoints; returns its JSON."""
+    no_company("iperf3")
     listener = server.popen("iperf3", "-s", "-1", "-p", port, "--forceflush", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     line = ""
     while "listening" not in line:

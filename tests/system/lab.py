@@ -51,7 +51,7 @@ import socket
 import subprocess
 import time
 
-from harness import DEADLINE_S, Skip, wait_for
+from harness import DEADLINE_S, Skip, no_company, wait_for
 
 # An emulated CPU, beside other work, on a machine whose speed nobody knows.
 GUEST_DEADLINE_S = 6 * DEADLINE_S
@@ -193,6 +193,7 @@ class Guest:
     """A virtual machine, or the place of one."""
 
     def __init__(self, t, name, nics=(), memory_mib=128, slots=0, cpus=1, append="", initramfs=None, args=()):
+        no_company("a guest")
         self.lab = need_guests(t.build)
         self.name, self.nics, self.args = name, list(nics), list(args)
         self.memory_mib, self.slots, self.cpus, self.append = memory_mib, slots, cpus, append

@@ -24,7 +24,7 @@ What a script there writes is gone with the guest. These sources and BUILD are a
 BUILD/lab/kernel, in an order found here (image.py): nothing in the guest knows dependencies, so the kernel cannot load one by itself, and a
 test names all that it needs; MODULES, what a node needs in any case, are there already.
 
-A marked test is started twice. Outside it boots a guest, has run.py's own inner half run it there, and takes over how it ended: passed, skipped
+A marked test is @alone, and started twice. Outside it boots a guest, has run.py's own inner half run it there, and takes over how it ended: passed, skipped
 or failed, with all that it and its daemons wrote. Inside it finds IN_LAB in its environment and is called. Everything of harness.py works
 in it, namespaces included; deadlines are those of SLUICE_TEST_SLOW.
 
@@ -38,7 +38,7 @@ import os
 import shlex
 
 import sandbox
-from harness import Skip
+from harness import Skip, alone
 from lab import Guest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -126,18 +126,20 @@ class Machine(Guest):
         me = ["/usr/bin/python3", "-uB", os.path.join(HERE, "run.py"), "--inside", name, "--tmp", tmp, "--build", self.test.build]
         job = self.begin(f"mkdir {tmp} && cd {HERE} && exec {shlex.join(sandbox.command(me))}")
         output = job.wait(check=False, seconds=MACHINE_DEADLINE_S)
-        print(output)
         if job.status == EXIT_SKIP:
-            raise Skip("in the guest: " + self.run(f"cat {tmp}/skip"))
+            raise Skip("in the guest: " + self.run(f"cat {tmp}/reason"))
         if job.status:
             logs = self.run(f"cd {tmp} && for log in */*.log; do echo \"--- $log\"; tail -n 60 $log; done; dmesg | tail -n 20", check=False)
-            raise AssertionError(f"{name}: exit {job.status} in the guest\n{output}\n{logs}")
+            print(logs, output, sep="\n")
+            raise AssertionError(f"in the guest: {self.run(f'cat {tmp}/reason', check=False) or f'exit {job.status}'}")
+        print(output)
 
 
 def whole_kernel(*modules, **machine):
     """Decorator: the test runs on a whole kernel with these modules, MODULES besides. Give it a @deadline of 600 s."""
 
     def mark(function):
+        @alone("emulates a machine")
         @functools.wraps(function)
         def out_and_in(t):
             if os.environ.get(IN_LAB):

@@ -19,7 +19,7 @@ import os
 import statistics
 import time
 
-from harness import wait_for
+from harness import no_company, wait_for
 
 WINDOW_S, WINDOWS = 0.25, 11
 WITHIN = 0.02
@@ -32,6 +32,7 @@ def own_the_cpu():
     Let the processes of this test run before those of others who use the machine. Each session has a share of its own
     (sched_autogroup), and in there nice counts among its own; both are set, for what runs and what will.
     """
+    no_company("own_the_cpu")
     try:
         with open("/proc/self/autogroup", "w", encoding="ascii") as f:
             f.write("-20")
@@ -46,6 +47,7 @@ def within(limit_s, what, once, tries=8):
     Hold what `once` does to limit_s seconds, as promised: it returns how long it took, and is called until a try is short enough, `tries` times
     at most.
     """
+    no_company("within")
     took = []
     while len(took) < tries and (not took or took[-1] >= limit_s):
         took.append(once())

@@ -5,8 +5,13 @@
     run.py [-v] [--build DIR] [--keep] [-j JOBS] [--list] [PATTERN ...]
 
 A PATTERN selects tests whose name (module.function, as --list prints it) matches it as a glob or begins with it; none selects all.
-For each test a line is printed: `ok`, `FAIL` or `SKIP reason`, with its seconds; a failure is followed by what the test and its
-daemons wrote last. The last line is `N passed, N failed, N skipped`; the exit status is 1 if any failed.
+For each test a line is printed when it has ended: `ok`, `FAIL` with the exception, or `SKIP reason`, with its seconds; a failure is
+followed by what the daemons and, last, the test wrote last, and all failures are named again at the end. The last line is
+`N passed, N failed, N skipped`; the exit status is 1 if any failed.
+
+First run those that may have company, JOBS at a time, then those that may not (harness.alone), one after another. The longest should come
+first, so that none is left running by itself when the others have ended: what a test's @deadline allows it is how long it is taken to be.
+JOBS is by default two for each CPU: most of a test's time it waits, for the kernel to make or remove namespaces, for daemons, for timers.
 
 The runner starts itself again as pid 1 of the sandbox (--inside), and that process imports the module and calls the function. So
 the runner stays small, survives whatever a test does, and ends it by killing one pid when its time is up.
@@ -14,12 +19,15 @@ the runner stays small, survives whatever a test does, and ends it by killing on
 
 import argparse
 import ast
+import collections
+import faulthandler
 import fnmatch
 import glob
 import importlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,11 +41,19 @@ BUILD = os.path.normpath(os.path.join(HERE, "..", "..", "build"))
 TEST_DEADLINE_S = 60
 DEADLINE_S = 10
 EXIT_SKIP = 77
+JOBS = 2 * len(os.sched_getaffinity(0))
+
+
+# As modules are read and not imported, @alone and what implies it is known here by name.
+ALONE = ("alone", "whole_kernel")
+LINES, WIDTH, REASON_WIDTH = 60, 2000, 500
+
+Case = collections.namedtuple("Case", "name limit alone")
 
 
 def find_tests():
     """
-    (name, deadline) of every test, in file order. Modules are read, not imported, so that a broken one cannot break the runner: it
+    Every test, in file order, as its marks say. Modules are read, not imported, so that a broken one cannot break the runner: it
     is one test, `module.import`, which fails.
     """
     tests = []
@@ -47,33 +63,46 @@ def find_tests():
             with open(path, encoding="utf-8") as f:
                 body = ast.parse(f.read(), path).body
         except SyntaxError:
-            tests.append((f"{module}.import", TEST_DEADLINE_S))
+            tests.append(Case(f"{module}.import", TEST_DEADLINE_S, False))
             continue
         for node in body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                limit = TEST_DEADLINE_S
-                for mark in node.decorator_list:
-                    if isinstance(mark, ast.Call) and getattr(mark.func, "id", None) == "deadline":
-                        limit = ast.literal_eval(mark.args[0])
-                tests.append((f"{module}.{node.name}", limit))
+                marks = {getattr(m.func, "id", None): m for m in node.decorator_list if isinstance(m, ast.Call)}
+                limit = ast.literal_eval(marks["deadline"].args[0]) if "deadline" in marks else TEST_DEADLINE_S
+                tests.append(Case(f"{module}.{node.name}", limit, any(mark in marks for mark in ALONE)))
     return tests
 
 
-def inside(name, tmp, build):
-    """Be the test. Returns the exit status."""
-    from harness import Skip, Test  # pylint: disable=import-outside-toplevel
+def cut(text, width):
+    """The text, without its middle if it is longer than that: the end is often what matters."""
+    return text if len(text) <= width else f"{text[: width // 2]} [...] {text[-width // 2 :]}"
 
+
+def inside(name, tmp, build, limit):
+    """Be the test. Returns the exit status; why it was skipped or failed is in the file `reason`."""
+    import harness  # pylint: disable=import-outside-toplevel
+
+    def because(reason):
+        with open(os.path.join(tmp, "reason"), "w", encoding="utf-8") as f:
+            f.write(cut(" ".join(reason.split()), REASON_WIDTH))
+
+    if limit:
+        # Where it is when its time is up: the last that it says.
+        faulthandler.dump_traceback_later(max(limit - 1, 1))
     sandbox.settle(tmp)
-    module, function = name.split(".")
+    module, function_name = name.split(".")
     try:
-        test = Test(tmp, build)
-        getattr(importlib.import_module(module), function)(test)
+        function = getattr(importlib.import_module(module), function_name)
+        harness.company = not hasattr(function, "alone")
+        test = harness.Test(tmp, build)
+        function(test)
         test.finish()
-    except Skip as reason:
-        with open(os.path.join(tmp, "skip"), "w", encoding="utf-8") as f:
-            f.write(str(reason))
+    except harness.Skip as reason:
+        because(str(reason))
         return EXIT_SKIP
-    except Exception:  # pylint: disable=broad-except
+    except Exception as failure:  # pylint: disable=broad-except
+        lines = [f.lineno for f in traceback.extract_tb(failure.__traceback__) if os.path.basename(f.filename) == f"{module}.py"]
+        because("".join(traceback.format_exception_only(failure)) + (f"({module}.py, line {lines[-1]})" if lines else ""))
         traceback.print_exc()
         return 1
     return 0
@@ -82,11 +111,12 @@ def inside(name, tmp, build):
 class Running:
     """A test that has been started."""
 
-    def __init__(self, name, limit, options):
-        self.name, self.limit = name, limit
+    def __init__(self, case, options):
+        self.name, self.limit = case.name, case.limit
         self.tmp = tempfile.mkdtemp(prefix="sluice-test.")
         self.output = os.path.join(self.tmp, "test.log")
-        me = [sys.executable, "-uB", os.path.abspath(__file__), "--inside", name, "--tmp", self.tmp, "--build", options.build]
+        me = [sys.executable, "-uB", os.path.abspath(__file__), "--inside", self.name, "--tmp", self.tmp, "--build", options.build]
+        me += ["--limit", str(self.limit)]
         with open(self.output, "w", encoding="utf-8") as out:
             # A session of its own: an interrupt at the terminal is the runner's to handle.
             self.process = subprocess.Popen(
@@ -103,21 +133,30 @@ class Running:
         self.killed = True
         self.process.kill()
 
+    def reason(self, status):
+        if self.killed:
+            return f"not done after {self.limit} s"
+        try:
+            with open(os.path.join(self.tmp, "reason"), encoding="utf-8") as f:
+                return f.read()
+        except FileNotFoundError:
+            return f"ended with status {status}"
+
     def report(self, options):
-        """Reap it, print its line, return "passed", "failed" or "skipped"."""
+        """Reap it, print its line and, if it failed, its logs. Returns "passed", "failed" or "skipped", and why it failed."""
         status = self.process.wait()
         os.close(self.ended)
         took = f"{self.name} ({self.seconds():.1f} s)"
+        result, why = "failed", None
         if status == 0 and not self.killed:
             result = "passed"
             print(f"ok    {took}")
         elif status == EXIT_SKIP and not self.killed:
             result = "skipped"
-            with open(os.path.join(self.tmp, "skip"), encoding="utf-8") as f:
-                print(f"SKIP  {took}: {f.read()}")
+            print(f"SKIP  {took}: {self.reason(status)}")
         else:
-            result = "failed"
-            print(f"FAIL  {took}" + (f": not done after {self.limit} s" if self.killed else ""))
+            why = self.reason(status)
+            print(f"FAIL  {took}: {why}")
         if result == "failed" or options.verbose:
             self.print_logs()
         if options.keep:
@@ -125,39 +164,67 @@ class Running:
         else:
             shutil.rmtree(self.tmp, ignore_errors=True)
         sys.stdout.flush()
-        return result
+        return result, why
 
     def print_logs(self):
-        for path in [self.output, *sorted(glob.glob(os.path.join(self.tmp, "*", "*.log")))]:
+        """The test's own is the last: whoever sees only the end of all that is printed sees its end."""
+        for path in [*sorted(glob.glob(os.path.join(self.tmp, "*", "*.log"))), self.output]:
             with open(path, encoding="utf-8", errors="replace") as f:
-                lines = f.read().splitlines()[-60:]
+                lines = f.read().splitlines()
             if lines:
-                print(f"      --- {os.path.relpath(path, self.tmp)}")
-                print("\n".join("      " + line for line in lines))
+                print(f"      --- {os.path.relpath(path, self.tmp)}" + (f", the last {LINES} of {len(lines)} lines" if len(lines) > LINES else ""))
+                print("\n".join("      " + cut(line, WIDTH) for line in lines[-LINES:]))
 
 
-def run_all(tests, options):
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    waiting, running = list(tests), []
-    try:
-        while waiting or running:
-            while waiting and len(running) < options.jobs:
-                running.append(Running(*waiting.pop(0), options))
-            # What has been killed is about to end: wait for that alone.
-            left = min(t.start + t.limit + (DEADLINE_S if t.killed else 0) for t in running) - time.monotonic()
-            ended = select.select([t.ended for t in running], [], [], max(left, 0))[0]
-            for t in running[:]:
-                if t.ended in ended:
-                    running.remove(t)
-                    counts[t.report(options)] += 1
-                elif t.seconds() > t.limit:
-                    t.kill()
-    finally:
-        for t in running:
-            t.kill()
-            t.process.wait()
-            shutil.rmtree(t.tmp, ignore_errors=True)
-    return counts
+class Runner:
+    """Runs tests, and keeps the account."""
+
+    def __init__(self, options):
+        self.options = options
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.failures = []
+
+    def run(self, tests, jobs):
+        """Run them in this order, so many at a time. Whatever ends this ends those that run, and removes what they have made."""
+        waiting, running = collections.deque(tests), []
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.append(Running(waiting.popleft(), self.options))
+                # What has been killed is about to end: wait for that alone.
+                left = min(t.start + t.limit + (DEADLINE_S if t.killed else 0) for t in running) - time.monotonic()
+                ended = select.select([t.ended for t in running], [], [], max(left, 0))[0]
+                for t in running[:]:
+                    if t.ended in ended:
+                        running.remove(t)
+                        self.account(t)
+                    elif t.seconds() > t.limit:
+                        t.kill()
+        finally:
+            for t in running:
+                t.kill()
+            for t in running:
+                t.process.wait()
+                shutil.rmtree(t.tmp, ignore_errors=True)
+
+    def account(self, test):
+        result, why = test.report(self.options)
+        self.counts[result] += 1
+        if result == "failed":
+            self.failures.append(f"{test.name}: {why}")
+
+    def run_all(self, tests):
+        """Those that may have company, the longest first, and then the others."""
+        together = sorted((t for t in tests if not t.alone), key=lambda t: -t.limit)
+        alone = [t for t in tests if t.alone]
+        start = time.monotonic()
+        self.run(together, self.options.jobs)
+        between = time.monotonic()
+        self.run(alone, 1)
+        print(f"      {len(together)} tests, {self.options.jobs} at a time: {between - start:.0f} s; {len(alone)} alone: {time.monotonic() - between:.0f} s")
+        for failure in self.failures:
+            print(f"      failed: {failure}")
+        print(", ".join(f"{count} {what}" for what, count in self.counts.items()))
 
 
 def main():
@@ -166,28 +233,33 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true", help="print what tests and daemons wrote, also when they pass")
     parser.add_argument("--build", default=BUILD, help="where sluiced and sluicectl are (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the tests' directories")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="tests at a time (default: 1)")
+    parser.add_argument("-j", "--jobs", type=int, default=JOBS, help="tests at a time, of those that may have company (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print the names of the tests")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     parser.add_argument("--tmp", help=argparse.SUPPRESS)
+    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
     if options.inside:
-        return inside(options.inside, options.tmp, options.build)
+        return inside(options.inside, options.tmp, options.build, options.limit)
+    if options.jobs < 1:
+        parser.error("at least one test at a time")
 
     tests = find_tests()
     if options.patterns:
-        tests = [t for t in tests if any(fnmatch.fnmatch(t[0], p) or t[0].startswith(p) for p in options.patterns)]
+        tests = [t for t in tests if any(fnmatch.fnmatch(t.name, p) or t.name.startswith(p) for p in options.patterns)]
         if not tests:
             parser.error("no test matches " + " ".join(options.patterns))
     if options.list:
-        print("\n".join(name for name, _ in tests))
+        print("\n".join(t.name for t in tests))
         return 0
     if os.geteuid() != 0:
         parser.error("namespaces need root")
-    counts = run_all(tests, options)
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return 1 if counts["failed"] else 0
+    # As an interrupt does: nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    runner = Runner(options)
+    runner.run_all(tests)
+    return 1 if runner.failures else 0
 
 
 if __name__ == "__main__":

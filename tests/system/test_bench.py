@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from harness import deadline, need
+from harness import alone, deadline, need
 
 BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
 sys.path.append(BENCH)
@@ -45,6 +45,7 @@ def test_each_report_has_its_part_of_the_file(t):
         assert json.load(f) == {"one": {"x": 3}, "two": {"x": 2}}
 
 
+@alone("a benchmark")
 @deadline(180)
 def test_a_report_runs(t):
     """bench/local.py, one round: the kernel engine and a bridge, in a sandbox of its own; the file has what was printed."""

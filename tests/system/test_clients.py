@@ -16,7 +16,7 @@ import socket
 import stat
 import time
 
-from harness import DEADLINE_S, Control, add, count_memory, deadline, wait_for
+from harness import DEADLINE_S, Control, add, alone, count_memory, deadline, wait_for
 
 LIMIT_MS = 50 if not os.environ.get("SLUICE_TEST_SLOW") else 1000
 SMALL = b'{"jsonrpc":"2.0","id":7,"method":"get","params":{"object":"port"}}\n'
@@ -202,12 +202,14 @@ def attacked(t, *attackers, objects=0, seconds=4, grows_kib=16 * 1024):
     return node
 
 
+@alone("measures how long a client waits")
 @deadline(180)
 def test_who_stalls(t):
     """Sixteen that ask and do not read, some of them watchers."""
     attacked(t, (0, stall, DESCRIBE, 8), (0, stall, WATCH, 4), (1001, stall, DESCRIBE, 8), (1002, stall, WATCH, 8))
 
 
+@alone("measures how long a client waits")
 @deadline(180)
 def test_who_floods(t):
     """Twenty that ask without end and read, for small things and for all there is on a node of 500 objects."""
@@ -216,6 +218,7 @@ def test_who_floods(t):
     )
 
 
+@alone("measures how long a client waits")
 @deadline(180)
 def test_who_sends_lines_that_are_dear_to_read(t):
     """A megabyte of brackets, and as many lists as are taken, over and over."""
@@ -224,18 +227,21 @@ def test_who_sends_lines_that_are_dear_to_read(t):
     )
 
 
+@alone("measures how long a client waits")
 @deadline(180)
 def test_who_drips(t):
     """A byte a second, and bytes one by one as fast as they go."""
     attacked(t, (0, drip, 8, 1), (1001, drip, 8, 0), (1002, drip, 8, 0))
 
 
+@alone("measures how long a client waits")
 @deadline(180)
 def test_who_connects_anew(t):
     """Connections that come and go, each with a request for everything."""
     attacked(t, (0, anew, EVERYTHING), (1001, anew, EVERYTHING), (1002, anew, DESCRIBE), objects=500)
 
 
+@alone("measures how long a client waits")
 @deadline(240)
 def test_everything_at_once(t):
     """All of it, on both sockets."""
@@ -256,6 +262,7 @@ def test_everything_at_once(t):
     )
 
 
+@alone("measures how long a client waits")
 @deadline(240)
 def test_ten_thousand_connections(t):
     """10,000 connections of one user: eight get a place, each other one a line that says why, and nobody else notices."""

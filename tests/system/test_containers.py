@@ -11,7 +11,7 @@ import time
 import frames
 from containers import attrs_of, cleanup, container, hears_once, host, links, ours, trunk_node, unreachable
 from engine import Container, Pings, programs, programs_of
-from harness import DEADLINE_S, Refused, add, add_ports, deadline, delete, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, Refused, add, add_ports, alone, deadline, delete, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu, within
 
 PORTS = 200
@@ -85,6 +85,7 @@ def test_broadcast_reaches_every_member_once(t):
         assert not ours(wire), name
 
 
+@alone("offers load")
 @deadline(120)
 def test_tcp_at_full_size(t):
     """Between containers a segmentation request stays one frame; through the trunk TCP passes both ways, also from a large MTU to a small one."""
@@ -234,6 +235,7 @@ def test_a_namespace_that_goes(t):
     assert node.get("port", "b")["state"]["link"] == "up"
 
 
+@alone("measures times")
 @deadline(180)
 def test_two_hundred_in_one_apply(t):
     """200 containers in one apply in under 3 s, one more in under 30 ms. They reach each other, and go in one apply."""
@@ -296,6 +298,7 @@ def test_the_hosts_own_stack(t):
     assert not {"slc0", "slc0-dp"} & links()
 
 
+@alone("counts what a stream loses")
 def test_killed_during_a_local_stream(t):
     """kill -9 and a restart during 1,000 pings a second between two containers: none lost, the link stays up, counters go on."""
     node = trunk_node(t)
@@ -357,24 +360,28 @@ def a_stream_resumes(t, by):
     d.ping(a.addr)
 
 
+@alone("measures a time")
 @deadline(120)
 def test_a_stream_beyond_the_trunk_resumes(t):
     """kill -9 and a restart during a stream from a container to a host behind the switch: the first frame arrives within 200 ms of READY=1."""
     a_stream_resumes(t, "veth")
 
 
+@alone("measures a time")
 @deadline(120)
 def test_a_stream_beyond_a_tap_resumes(t):
     """The same with the trunk a tap."""
     a_stream_resumes(t, "tap")
 
 
+@alone("measures a time")
 @deadline(120)
 def test_a_stream_beyond_xdp_sockets_resumes(t):
     """The same with XDP sockets, whose netdev the killed daemon's program is still on."""
     a_stream_resumes(t, "veth-xdp")
 
 
+@alone("counts what a stream loses")
 def test_the_shaper_goes_with_the_last_limit(t):
     """The node's netdevs are the same before a container has in_bps and after, with the daemon restarted in either state; a stream loses nothing meanwhile."""
     node = trunk_node(t)
@@ -398,6 +405,7 @@ def test_the_shaper_goes_with_the_last_limit(t):
     assert not node.drops("a", "limit-in")
 
 
+@alone("counts the kernel's BPF programs")
 def test_cleanup_leaves_nothing(t):
     """After --cleanup there is no netdev, pin, program or filter; what is somebody else's stays; a second one finds nothing to do."""
     run("ip", "link", "add", "their0", "type", "veth", "peer", "name", "their1")
@@ -552,6 +560,7 @@ def test_the_trunks_mtu(t):
     a.ping("10.0.0.50", size=1472)
 
 
+@alone("counts what a stream loses")
 def test_two_schedulers(t):
     """Each replaces its own containers and leaves the other's, and the trunk, alone; both's reach each other."""
     node = trunk_node(t)

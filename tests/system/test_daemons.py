@@ -7,7 +7,7 @@ import select
 import signal
 import time
 
-from harness import DEADLINE_S, Sender, added, deadline, ip_batch, run, test_frame, wait_for
+from harness import DEADLINE_S, Sender, added, alone, deadline, ip_batch, run, test_frame, wait_for
 
 
 @deadline(120)
@@ -43,6 +43,7 @@ def test_a_second_one_on_the_same_paths_is_refused(t):
     node.connect().close()
 
 
+@alone("offers load")
 def test_kill_9_and_again(t):
     """A killed daemon leaves nothing that is in the way of the next: sockets, netdevs, memory."""
     node, a, b = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}})
@@ -61,6 +62,7 @@ def test_kill_9_and_again(t):
     assert sorted(files) == ["control.sock", "stat.sock"], files
 
 
+@alone("offers load")
 def test_sigterm_under_load(t):
     """SIGTERM and SIGINT end it with 0 while frames come in, and its sockets go."""
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -94,6 +96,7 @@ def test_check_and_bad_options(t):
         assert refused.returncode != 0 and wrong[-1].lstrip("-") in refused.stderr, f"{wrong}: {refused}"
 
 
+@alone("measures CPU time")
 def test_an_idle_node_costs_little(t):
     """Without traffic the workers sleep: under 3 % of a core over three seconds, with ports that could speak."""
     node, _, _ = t.switch({"a": {"vlan": 100}, "b": {"vlan": 100}})

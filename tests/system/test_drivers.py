@@ -8,7 +8,7 @@ import re
 import select
 import time
 
-from harness import Refused, Skip, add_ports, ip_batch, run, test_frame, until, wait_for
+from harness import Refused, Skip, add_ports, alone, ip_batch, run, test_frame, until, wait_for
 
 GONE_S = 3  # until a deleted netdev is noticed
 
@@ -62,6 +62,7 @@ def _cpu_s(node):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@alone("measures CPU time")
 def test_a_tap_that_went_with_its_namespace(t):
     """Its link goes down, the worker sleeps on, and the port can be removed and made again."""
     node = t.node()

@@ -6,7 +6,7 @@ import time
 
 import frames
 from engine import Engine
-from harness import DEADLINE_S, iperf3, test_frame, wait_for
+from harness import DEADLINE_S, alone, iperf3, test_frame, wait_for
 
 HOSTS = {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3", "d": "10.0.0.4"}
 
@@ -150,6 +150,7 @@ def test_down_and_mtu_are_counted(t):
     a.ping("10.0.0.2")
 
 
+@alone("offers load")
 def test_mtu_mismatch_does_not_break_tcp(t):
     """TCP from a container with a large MTU to one with a small: segments fit."""
     e, a, b = node(t, {"a": {"mtu": 9000}, "b": {"mtu": 1400}})
@@ -158,6 +159,7 @@ def test_mtu_mismatch_does_not_break_tcp(t):
     assert e.drops("b", "mtu") == 0
 
 
+@alone("offers load")
 def test_tcp_crosses_at_full_gso_size(t):
     """A segmentation request stays one frame from end to end."""
     e, a, b = node(t, {"a": {}, "b": {}})

@@ -9,9 +9,8 @@ import time
 
 import frames
 from engine import Container, Engine, Pings, Refused, programs, programs_of
-from harness import deadline, run, test_frame, wait_for
+from harness import alone, deadline, run, test_frame, wait_for
 from measure import own_the_cpu, within
-from wire import inside
 
 PORTS = 200
 
@@ -94,6 +93,7 @@ def test_a_pid_that_has_ended_is_no_loss(t):
     a.ping("10.0.0.2")
 
 
+@alone("counts what a stream loses")
 def test_changes_cost_nobody_else_a_frame(t):
     """1,000 pings a second between two containers while others come, change and go, and while their own limits and flags change: none lost."""
     e = Engine(t)
@@ -157,6 +157,7 @@ def test_bad_input_is_refused_and_leaves_nothing(t):
     e.del_port("c3")
 
 
+@alone("measures times")
 @deadline(120)
 def test_many_containers_in_one_go(t):
     """200 ports in one transaction take under 3 s, one more under 30 ms; all reach each other, and all go at once."""
@@ -211,6 +212,7 @@ def test_a_namespace_that_goes_makes_a_lost_port(t):
     a.ping("10.0.0.2")
 
 
+@alone("counts what a stream loses")
 def test_killed_during_a_ping_stream_nothing_is_lost(t):
     """kill -9 and a new owner during 1,000 pings a second between two containers: none lost; counters go on; anti-spoofing holds meanwhile."""
     e = Engine(t)
@@ -312,6 +314,7 @@ def test_maps_of_another_layout_are_replaced(t):
     assert e.stats("a")["rx_frames"] >= 3
 
 
+@alone("counts the kernel's BPF programs")
 def test_cleanup_leaves_nothing(t):
     """After --cleanup: no netdev, no qdisc, no program, no pin; what is somebody else's stays."""
     before = set(links())

@@ -11,7 +11,7 @@ import json
 import time
 
 from engine import Engine, Refused
-from harness import DEADLINE_S, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, alone, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 
 RATE = 100_000_000
@@ -51,26 +51,31 @@ def hold(t, attrs, congestion, to_a):
     assert retransmits <= 5, told
 
 
+@alone("holds a rate")
 def test_in_limit_is_held_by_bbr(t):
     """in_bps shapes what the container sends."""
     hold(t, {"in_bps": RATE}, "bbr", False)
 
 
+@alone("holds a rate")
 def test_in_limit_is_held_by_cubic(t):
     """The same with cubic, which fills the queue."""
     hold(t, {"in_bps": RATE}, "cubic", False)
 
 
+@alone("holds a rate")
 def test_out_limit_is_held_by_bbr(t):
     """out_bps shapes what is sent to the container."""
     hold(t, {"out_bps": RATE}, "bbr", True)
 
 
+@alone("holds a rate")
 def test_out_limit_is_held_by_cubic(t):
     """The same with cubic."""
     hold(t, {"out_bps": RATE}, "cubic", True)
 
 
+@alone("holds a rate")
 def test_both_ends_limited(t):
     """A frame from a limited container to a limited one waits twice, and the lower rate is what comes out."""
     own_the_cpu()
@@ -82,6 +87,7 @@ def test_both_ends_limited(t):
     assert 0.9 < rate / RATE < 1 + WITHIN, rate
 
 
+@alone("holds a rate")
 def test_a_low_rate_passes_large_frames(t):
     """10 Mbit/s, whose burst is shorter than one segmentation request: it is late, not refused."""
     own_the_cpu()
@@ -113,16 +119,19 @@ def police(t, attrs, limited, reason):
     assert took * 1000 * (1 - WITHIN) <= passed <= took * 1000 * (1 + WITHIN) + 32, (passed, took)
 
 
+@alone("holds a rate")
 def test_in_pps_is_policed(t):
     """in_pps: the rest is dropped, under its reason."""
     police(t, {"in_pps": 1000}, "a", "limit-in")
 
 
+@alone("holds a rate")
 def test_out_pps_is_policed(t):
     """out_pps likewise."""
     police(t, {"out_pps": 1000}, "b", "limit-out")
 
 
+@alone("holds a rate")
 def test_limits_are_set_and_lifted_under_load(t):
     """A limit set, changed and lifted during a stream takes effect, and the connection lives on."""
     own_the_cpu()

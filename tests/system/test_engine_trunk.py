@@ -6,7 +6,7 @@ import time
 
 import frames
 from engine import Container, Engine, Refused
-from harness import DEADLINE_S, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, alone, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 from wire import Wire
 
@@ -132,6 +132,7 @@ def test_the_host_speaks_in_the_trunks_vlan(t):
     assert not [f for w in (wa, trunk) for f in w.drain() if want(f)]
 
 
+@alone("offers load")
 def test_tcp_to_the_host_and_to_the_network(t):
     """Partial checksums and segmentation requests: whole TCP between container and host, and across the trunk to another stack."""
     e = Engine(t)
@@ -183,11 +184,13 @@ def meet_the_switch(t, by):
         assert result["end"]["sum_received"]["bytes"] > WHOLE, addr
 
 
+@alone("offers load")
 def test_containers_meet_the_switch(t):
     """Engine and DPDK switch, joined by the trunk: one VLAN is one VLAN, for pings, full-size frames and TCP; another is another."""
     meet_the_switch(t, "veth-xdp")
 
 
+@alone("offers load")
 def test_containers_meet_the_switch_with_offloads(t):
     """The same when checksums and segmentation cross the trunk as requests."""
     meet_the_switch(t, "veth")

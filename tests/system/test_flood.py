@@ -3,7 +3,7 @@
 """One port's flood is nobody else's problem."""
 
 import measure
-from harness import Sender, Stream, deadline, test_frame, until, wait_for
+from harness import Sender, Stream, alone, deadline, test_frame, until, wait_for
 
 ADDRESSES = 30_000
 
@@ -12,6 +12,7 @@ def _mac(i):
     return f"02:66:{i >> 24 & 255:02x}:{i >> 16 & 255:02x}:{i >> 8 & 255:02x}:{i & 255:02x}"
 
 
+@alone("offers load")
 @deadline(120)
 def test_a_mac_flood_leaves_the_others_alone(t):
     """A port sends from tens of thousands of addresses: those of the others stay known, and frames to them are not flooded."""
@@ -50,6 +51,7 @@ def test_a_mac_limit_stops_a_flood(t):
     assert node.port_stats("a")["learn_refused"] == 900
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_a_storm_is_limited_and_stays_in_its_vlan(t):
     """storm_pps holds for all flooded frames of the VLAN; known unicast passes beside it, and no other VLAN sees a frame."""

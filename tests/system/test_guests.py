@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 
-from harness import deadline, ip_batch, run, wait_for
+from harness import alone, deadline, ip_batch, run, wait_for
 from lab import GUEST_DEADLINE_S, Guest, Migration, Nic, boot, need_guests
 
 VLAN = 100
@@ -132,6 +132,7 @@ def link(node, port, state):
     wait_for(lambda: node.get("port", port)["state"]["link"] == state, f"link of {port} {state}", GUEST_DEADLINE_S)
 
 
+@alone("emulates machines")
 @deadline(240)
 def test_guests_talk_at_default_offloads(t):
     """Guest to guest without a sum or a cut in between; guest to namespace over af-packet and tap; nobody in another VLAN."""
@@ -183,6 +184,7 @@ def test_guests_talk_at_default_offloads(t):
     passed("another VLAN hears nothing")
 
 
+@alone("emulates machines")
 @deadline(180)
 def test_guests_with_large_mtu(t):
     """MTU 9000, told to the guest by its card: whole frames of that size, and TCP in both directions."""
@@ -218,6 +220,7 @@ def test_guests_with_large_mtu(t):
     passed("TCP")
 
 
+@alone("emulates machines")
 @deadline(240)
 def test_guests_and_daemon_come_and_go(t):
     """A guest is killed, rebooted, its driver taken away and given back; the daemon is killed: traffic resumes, nobody is touched."""
@@ -295,6 +298,7 @@ def test_guests_and_daemon_come_and_go(t):
     passed("a port is removed and added")
 
 
+@alone("emulates machines")
 @deadline(180)
 def test_guest_with_several_queues(t):
     """Two queue pairs carry flows, then one, then two again, as the guest asks."""
@@ -327,6 +331,7 @@ def test_guest_with_several_queues(t):
     nothing_lost(node, "a", "c3", "c4")
 
 
+@alone("emulates machines")
 @deadline(120)
 def test_guest_memory_comes_and_goes(t):
     """Memory is plugged into a guest and pulled out of it in full flow; frames lie in the new memory."""
@@ -436,6 +441,7 @@ def _migrate(t, node, number, announce):
     target.kill9()
 
 
+@alone("emulates machines")
 @deadline(240)
 def test_guest_moves_to_another_qemu(t):
     """Live migration: memory intact, next to no ping lost, the address at its new port; announced by the guest, or by QEMU's RARP."""

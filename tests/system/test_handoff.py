@@ -12,7 +12,7 @@ has found the inbox full (tx-handoff).
 import itertools
 import os
 
-from harness import Sender, Skip, Stream, add_ports, deadline, test_frame, until, wait_for
+from harness import Sender, Skip, Stream, add_ports, alone, deadline, test_frame, until, wait_for
 
 ROUNDS = 30
 XDP_ROUNDS = 10
@@ -63,6 +63,7 @@ def _node_drops(node, reason):
     return node.call("stats", {"object": "node"})["stats"][0]["drops"].get(reason, 0)
 
 
+@alone("offers load")
 @deadline(180)
 def test_frames_for_a_removed_port_do_not_reach_the_next(t):
     """A port of VLAN 200 that takes the place of one of VLAN 100 gets no frame of VLAN 100, 30 times."""
@@ -86,6 +87,7 @@ def test_frames_for_a_removed_port_do_not_reach_the_next(t):
     wait_for(lambda: node.get("node", "node")["state"]["memory"]["buffers_free"] >= free, f"{free} buffers free again")
 
 
+@alone("offers load")
 @deadline(180)
 def test_frames_of_a_removed_af_xdp_port_are_whole(t):
     """What an af-xdp port received arrives unchanged while the port goes, 10 times; others on its worker lose nothing."""
@@ -126,6 +128,7 @@ def test_frames_of_a_removed_af_xdp_port_are_whole(t):
     wait_for(lambda: node.get("node", "node")["state"]["memory"]["buffers_free"] >= free, f"{free} buffers free again")
 
 
+@alone("offers load")
 @deadline(120)
 def test_a_broadcast_flood_leaves_others_their_inbox(t):
     """While one port's broadcasts overrun the way from worker 0 to worker 1, unicast of another VLAN goes the same way without loss."""

@@ -4,7 +4,7 @@
 
 import os
 
-from harness import Refused, Sender, Stream, add, deadline, delete, test_frame, until, wait_for
+from harness import Refused, Sender, Stream, add, alone, deadline, delete, test_frame, until, wait_for
 
 ROUNDS = 200
 CORES = ",".join(map(str, sorted(os.sched_getaffinity(0))))
@@ -53,6 +53,7 @@ def test_a_port_of_the_stream_changes_without_loss(t):
     stream.check()
 
 
+@alone("offers load")
 @deadline(120)
 def test_removing_a_port_that_is_receiving(t):
     """A port that is flooded from outside and floods others is removed and added again, 50 times; buffers and entries come back."""

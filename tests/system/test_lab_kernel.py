@@ -4,10 +4,11 @@
 
 import os
 
-from harness import deadline, run
+from harness import alone, deadline, run
 from lab_kernel import IN_LAB, Machine, whole_kernel
 
 
+@alone("emulates a machine")
 @deadline(600)
 def test_a_machine_has_the_hosts_files_and_a_kernel_of_its_own(t):
     """Debian's kernel, modules as asked for, cgroup v2 alone; our files to read, and what is written there does not come here."""
@@ -23,6 +24,7 @@ def test_a_machine_has_the_hosts_files_and_a_kernel_of_its_own(t):
     assert not os.path.exists(here + ".new")
 
 
+@alone("emulates a machine")
 @deadline(600)
 def test_a_machine_tells_how_a_script_ended(t):
     """Output of both streams and the exit status come back; several scripts run side by side."""

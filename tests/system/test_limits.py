@@ -5,7 +5,7 @@
 import time
 
 import measure
-from harness import Sender, deadline, test_frame, wait_for
+from harness import Sender, alone, deadline, test_frame, wait_for
 
 
 def _hold(t, limit, size, want_pps, reason, limited):
@@ -24,42 +24,49 @@ def _hold(t, limit, size, want_pps, reason, limited):
     wait_for(lambda: node.port_stats("b")["tx_frames"] == measure.sent_frames("b"), "the accounts agree")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_in_10_mbit_of_64_byte_frames(t):
     """The header of a small frame counts like its payload."""
     _hold(t, {"in_bps": 10_000_000}, 64, 10_000_000 / 8 / 64, "limit-in", "a")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_in_100_mbit_of_1500_byte_frames(t):
     """Ten times the rate with frames of full size."""
     _hold(t, {"in_bps": 100_000_000}, 1500, 100_000_000 / 8 / 1500, "limit-in", "a")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_out_10_mbit_of_64_byte_frames(t):
     """The same towards a port."""
     _hold(t, {"out_bps": 10_000_000}, 64, 10_000_000 / 8 / 64, "limit-out", "b")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_out_10_mbit_of_1500_byte_frames(t):
     """Few frames: the burst must not add up."""
     _hold(t, {"out_bps": 10_000_000}, 1500, 10_000_000 / 8 / 1500, "limit-out", "b")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_in_10000_frames_a_second(t):
     """in_pps counts frames, whatever their size."""
     _hold(t, {"in_pps": 10_000}, 200, 10_000, "limit-in", "a")
 
 
+@alone("holds a rate")
 @deadline(120)
 def test_out_10000_frames_a_second(t):
     """out_pps likewise."""
     _hold(t, {"out_pps": 10_000}, 200, 10_000, "limit-out", "b")
 
 
+@alone("holds a rate")
 def test_first_second_is_not_a_burst(t):
     """From a standing start, the first second brings no more than the second one and a small burst."""
     node, a, b = t.switch({"a": {"vlan": 100, "in_bps": 10_000_000}, "b": {"vlan": 100}})
@@ -76,6 +83,7 @@ def test_first_second_is_not_a_burst(t):
     assert passed * 8 < 10_000_000 * took * 1.04, f"{passed * 8 / took:.0f} bit/s in the first {took:.2f} s"
 
 
+@alone("offers load")
 def test_a_limit_is_lifted_and_set_without_a_gap(t):
     """Changing a limit under load takes effect at once and drops nothing of a flow below it."""
     node, a, b = t.switch({"a": {"vlan": 100, "in_pps": 100}, "b": {"vlan": 100}})

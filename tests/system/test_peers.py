@@ -4,7 +4,7 @@
 
 import os
 
-from harness import DEADLINE_S, deadline, ip_batch, iperf3, need, run, wait_for
+from harness import DEADLINE_S, alone, deadline, ip_batch, iperf3, need, run, wait_for
 from measure import own_the_cpu
 from testpmd import Testpmd
 
@@ -44,6 +44,7 @@ def _host(t, name, number, **kw):
     return end
 
 
+@alone("offers load")
 @deadline(90)
 def test_af_packet_access_ports(t):
     """Two containers on access ports, their offloads on, as containers are."""
@@ -54,6 +55,7 @@ def test_af_packet_access_ports(t):
     _talk(a, b, node)
 
 
+@alone("offers load")
 @deadline(90)
 def test_af_xdp_access_ports(t):
     """The same over AF_XDP sockets, and from AF_XDP to af-packet."""
@@ -91,6 +93,7 @@ def _chain(t, *nodes):
     return running
 
 
+@alone("offers load")
 @deadline(120)
 def test_between_two_nodes_over_a_trunk(t):
     """Access port, trunk, cable, trunk, access port: TCP, UDP and ping across two daemons."""
@@ -103,6 +106,7 @@ def test_between_two_nodes_over_a_trunk(t):
     _talk(a, b, n1, seconds=1)
 
 
+@alone("offers load")
 @deadline(120)
 def test_through_a_provider_tunnel(t):
     """Customer trunks meet over a provider's node, whose tunnel ports carry VLAN 10 of one customer inside VLAN 100."""
@@ -120,6 +124,7 @@ def test_through_a_provider_tunnel(t):
 # --- dpdk-testpmd -------------------------------------------------------------------------------------------------------------
 
 
+@alone("offers load")
 @deadline(90)
 def test_testpmd_generates_and_io_forwards_over_memif(t):
     """One testpmd generates on two memif ports and takes what comes, another forwards between two more: both ways at once."""
@@ -151,6 +156,7 @@ def test_testpmd_generates_and_io_forwards_over_memif(t):
         wait_for(lambda port=name: node.get("port", port)["state"]["link"] == "down", f"{name} has lost its peer")
 
 
+@alone("offers load")
 @deadline(90)
 def test_memif_peer_comes_and_goes(t):
     """A memif peer killed in full flow and started again is served again, three times, beside a quiet neighbour."""

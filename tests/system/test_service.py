@@ -16,7 +16,7 @@ import threading
 import time
 
 from containers import trunk_node
-from harness import DEADLINE_S, Control, Refused, add_ports, added, run, wait_for
+from harness import DEADLINE_S, Control, Refused, add_ports, added, alone, run, wait_for
 from measure import own_the_cpu
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -89,6 +89,7 @@ def listening(path, kind=socket.SOCK_STREAM):
     return s
 
 
+@alone("measures times")
 def test_it_tells_the_service_manager(t):
     """READY=1 once it can be spoken to, WATCHDOG=1 at half of the time it is given or sooner, STOPPING=1 at its end."""
     notified = Notified(t)
@@ -106,6 +107,7 @@ def test_it_tells_the_service_manager(t):
     notified.next("STOPPING=1")
 
 
+@alone("measures times")
 def test_no_food_for_the_watchdog_while_a_worker_hangs(t):
     """A worker that makes no progress is told of in the log, in the status and by an event, and the watchdog is not fed until it does."""
     notified = Notified(t)
@@ -135,6 +137,7 @@ def test_no_food_for_the_watchdog_while_a_worker_hangs(t):
     assert "makes no progress" in node.log_text() and "makes progress again" in node.log_text()
 
 
+@alone("measures times")
 def test_no_food_for_the_watchdog_while_the_control_thread_hangs(t):
     """The same for the thread that would feed it."""
     notified = Notified(t)

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 
-from harness import DEADLINE_S, Refused, Stream, add, add_ports, added, change, deadline, delete, run, test_frame, until, wait_for
+from harness import DEADLINE_S, Refused, Stream, add, add_ports, added, alone, change, deadline, delete, run, test_frame, until, wait_for
 from measure import own_the_cpu, within
 from vhost import VhostGuests
 
@@ -313,6 +313,7 @@ def _whole_node(node, ports, vlans):
             *(add("port", f"m{i}", kind="memif", path=os.path.join(node.dir, "m", str(i)), vlan=1 + i % vlans) for i in range(ports))]
 
 
+@alone("measures CPU time")
 @deadline(180)
 def test_whole_node_in_one_apply(t):
     """1,000 ports and 4,094 VLANs in one apply take the control thread under a second, and are back before a restart is ready."""
@@ -452,12 +453,14 @@ def _resume(t, kind):
     within(RESUME_S, f"{kind}, {PORTS} ports: the first frame after READY=1", once, tries=5)
 
 
+@alone("measures a time")
 @deadline(180)
 def test_memif_forwarding_resumes_after_a_restart(t):
     """With 64 ports, a peer's stream goes on within 200 ms of the daemon's being up; static addresses are there and not relearned."""
     _resume(t, "memif")
 
 
+@alone("measures a time")
 @deadline(180)
 def test_vhost_user_forwarding_resumes_after_a_restart(t):
     """64 guests, in pairs, all hear from each other again within 200 ms of the daemon's being up; nothing comes twice or out of order."""

@@ -17,7 +17,7 @@ import os
 import re
 import shlex
 
-from harness import deadline, run, wait_for
+from harness import alone, deadline, run, wait_for
 from lab_kernel import Machine
 from test_service import KEPT
 
@@ -181,6 +181,7 @@ def leaves_nothing(node):
     assert node.run("ls /sys/fs/bpf; ip -o link | grep -o 'slc[^:@]*'", check=False).split() == ["xdp"]
 
 
+@alone("emulates a machine")
 @deadline(600)
 def test_the_service(t):
     node = Booted(t)

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import frames
-from harness import DEADLINE_S, ip_batch, iperf3, run, test_frame, until, wait_for
+from harness import DEADLINE_S, alone, ip_batch, iperf3, run, test_frame, until, wait_for
 from wire import Wire
 
 MTU = 9216
@@ -70,6 +70,7 @@ def test_frames_to_9216_bytes(t):
     assert node.drops("a", "mtu") == 1
 
 
+@alone("offers load")
 def test_tcp_with_default_offloads(t):
     """Checksums and segmentation cross as requests: tap to tap nothing is summed or cut by the switch, to an af-packet port neither; UDP is whole."""
     node = t.node()
@@ -95,6 +96,7 @@ def test_tcp_with_default_offloads(t):
         assert not {"malformed", "tx-offload", "tx-error"} & set(stats["drops"]), stats
 
 
+@alone("offers load")
 def test_several_queues(t):
     """A tap of four queues has four in the kernel; flows use several of them, and TCP is whole."""
     node = t.node()
@@ -107,6 +109,7 @@ def test_several_queues(t):
     assert result["end"]["sum_received"]["bytes"] > WHOLE
 
 
+@alone("offers load")
 def test_what_finds_the_ring_full_is_counted(t):
     """With the worker too slow for a flood, the kernel drops, and the port's counters say how much; nothing is lost silently."""
     node = t.node()

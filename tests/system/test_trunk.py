@@ -7,7 +7,7 @@ import os
 import subprocess
 
 from containers import cleanup, container, host, links, trunk_node, unreachable
-from harness import DEADLINE_S, Refused, deadline, iperf3, run
+from harness import DEADLINE_S, Refused, alone, deadline, iperf3, run
 
 WHOLE = 1_000_000  # bytes that TCP must carry in a second to be called whole
 HOST = "10.0.0.100"
@@ -111,18 +111,21 @@ def backend(t, by, offload):
     assert "slc" not in run("tc", "qdisc", "show").stdout
 
 
+@alone("offers load")
 @deadline(120)
 def test_veth(t):
     """A veth pair and packet sockets."""
     backend(t, "veth", True)
 
 
+@alone("offers load")
 @deadline(120)
 def test_veth_xdp(t):
     """The pair and XDP sockets: frames are finished on slc0, and their tags are in them."""
     backend(t, "veth-xdp", False)
 
 
+@alone("offers load")
 @deadline(120)
 def test_tap(t):
     """A tap that stays."""
@@ -199,6 +202,7 @@ def test_another_backend_is_refused_and_the_rest_runs(t):
         cleanup(node)
 
 
+@alone("offers load")
 @deadline(120)
 def test_backends_on_a_pair_take_each_others_over(t):
     """From packet sockets to XDP sockets and back, also from a killed daemon: addresses stay, and offloads are as the backend can."""

@@ -4,12 +4,13 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 
-from containers import cleanup, container, host, links, pings, trunk_node, unreachable
-from harness import deadline, iperf3, run, test_frame, wait_for
+from containers import cleanup, container, host, links, trunk_node, unreachable
+from harness import DEADLINE_S, alone, deadline, iperf3, run, test_frame, wait_for
 from lab_kernel import whole_kernel
 from test_vhost_net import send
 
@@ -52,6 +53,12 @@ def with_the_host():
 
 def tcp(sender, receiver):
     assert iperf3(receiver, sender, receiver.addr, seconds=1)["end"]["sum_received"]["bytes"] > WHOLE, sender.name
+
+
+def pings(going):
+    """(sent, received) of a ping -q that has come to its end."""
+    out = going.communicate(timeout=6 * DEADLINE_S)[0]
+    return tuple(int(x) for x in re.search(r"(\d+) packets transmitted, (\d+) received", out).groups())
 
 
 def heals(t, by, per_s=PER_S, heals_s=HEALS_S, bulk=tcp):
@@ -110,18 +117,21 @@ def heals(t, by, per_s=PER_S, heals_s=HEALS_S, bulk=tcp):
     assert "slc0" not in links()
 
 
+@alone("counts what is lost in a second, and runs iperf3")
 @deadline(120)
 def test_veth(t):
     """A veth pair: within a second, three times over, with its MAC and MTU, and counters that do not go back."""
     heals(t, "veth")
 
 
+@alone("counts what is lost in a second, and runs iperf3")
 @deadline(120)
 def test_tap(t):
     """A tap that stays: as the pair."""
     heals(t, "tap")
 
 
+@alone("counts what is lost in a second, and runs iperf3")
 @deadline(120)
 def test_veth_xdp(t):
     """The pair and XDP sockets: as the pair."""

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from containers import attrs_of, container, hears_once, links, ours, trunk_node, unreachable
-from harness import DEADLINE_S, add, deadline, delete, iperf3, run, test_frame, wait_for
+from harness import DEADLINE_S, add, alone, deadline, delete, iperf3, run, test_frame, wait_for
 from measure import own_the_cpu
 
 LOST_MAX = 3  # of a stream of 10 a second, when a container moves
@@ -37,6 +37,7 @@ def pair(t):
     return nodes
 
 
+@alone("offers load")
 @deadline(120)
 def test_containers_reach_across_nodes(t):
     """Those of VLAN 100 reach each other on both nodes, those of 200 likewise, never one the other; broadcast reaches each once; TCP passes."""
@@ -64,6 +65,7 @@ def test_containers_reach_across_nodes(t):
         assert result["end"]["sum_received"]["bytes"] > 1_000_000
 
 
+@alone("counts what a stream loses")
 @deadline(120)
 def test_a_container_moves_to_the_other_node(t):
     """

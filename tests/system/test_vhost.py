@@ -17,7 +17,7 @@ import socket
 import statistics
 import time
 
-from harness import DEADLINE_S, Stream, add, add_ports, deadline, need, test_frame, wait_for
+from harness import DEADLINE_S, Stream, add, add_ports, alone, deadline, need, test_frame, wait_for
 from testpmd import Testpmd, guest
 from vhost import VhostStream
 
@@ -103,6 +103,7 @@ def test_listening_ports(t):
             wait_for(lambda port=name: node.get("port", port)["state"]["link"] == "down", f"{name} has lost its front end")
 
 
+@alone("measures times")
 def test_a_socket_that_appears_is_connected_to_at_once(t):
     """A front end that begins to listen is found within 100 ms."""
     node = t.node()
@@ -172,24 +173,28 @@ def _guest_forwards(t, *how, quiet=("a", "b", "g0", "g1"), **attrs):
     _no_drops(node, *quiet)
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_virtio_user_mergeable(t):
     """A virtio_user guest with mergeable buffers forwards a checked stream, both ways, and loses nothing."""
     _guest_forwards(t, "mrg_rxbuf=1,in_order=0")
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_virtio_user_plain(t):
     """The same without mergeable buffers."""
     _guest_forwards(t, "mrg_rxbuf=0,in_order=0")
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_virtio_user_multi_queue(t):
     """Two queue pairs in the guest, in the port, and at the ends."""
     _guest_forwards(t, "mrg_rxbuf=1,in_order=0,queues=2,cq=1", ("--rxq=2", "--txq=2"), ("--pairs", 2, "--flood", 0), quiet=(), queues=2)
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_virtio_user_jumbo(t):
     """Frames of 9,000 bytes of payload through a guest: whole buffers there, many small ones at the ends."""
@@ -197,6 +202,7 @@ def test_virtio_user_jumbo(t):
     _guest_forwards(t, "mrg_rxbuf=1,in_order=0", args, ("--max-frame", JUMBO + 14, "--room", 1024, "--ring", 1024), mtu=JUMBO)
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_virtio_user_to_memif(t):
     """A guest in front of a memif application: the stream goes through both, in and out of each kind."""
@@ -249,6 +255,7 @@ def _all_arrive(stream, frames=500):
     stream.check()
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_guest_restarts(t):
     """A guest killed and started again, four times, is served again each time; its port says down in between."""
@@ -263,6 +270,7 @@ def test_guest_restarts(t):
             wait_for(lambda port=name: node.get("port", port)["state"]["link"] == "down", f"{name} has lost its guest")
 
 
+@alone("has a guest that polls")
 @deadline(180)
 def test_daemon_restarts_under_a_guest(t):
     """The daemon stops, or is killed, and starts again: the guest stays, and is served again without being told."""
@@ -285,6 +293,7 @@ def _plug_again(node, attach, forwarder):
     node.wait_link("a", "b", *forwarder.ports)
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_ports_restart_under_a_guest(t):
     """A port that is removed and added again finds its guest again, four times, while another guest's stream loses nothing."""
@@ -301,6 +310,7 @@ def test_ports_restart_under_a_guest(t):
     beside.end()
 
 
+@alone("has a guest that polls")
 @deadline(120)
 def test_guest_stopped_for_a_while(t):
     """A guest that does not run (SIGSTOP) costs itself its frames and nobody else any, and goes on where it was."""

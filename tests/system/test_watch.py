@@ -4,7 +4,7 @@
 
 import time
 
-from harness import DEADLINE_S, Refused, add, added, change, count_memory, delete, run, test_frame, wait_for
+from harness import DEADLINE_S, Refused, add, added, alone, change, count_memory, delete, run, test_frame, wait_for
 from measure import own_the_cpu
 
 
@@ -92,6 +92,7 @@ def test_what_happens_to_a_port(t):
     assert [watcher.event("fdb.learn", "object.del")["type"] for _ in range(2)] == ["fdb.learn", "object.del"]
 
 
+@alone("measures times")
 def test_spoofing_and_limits(t):
     """A port that forges or runs into its limit is told of once a second at most for each reason, with what came since."""
     node = t.node()
@@ -127,6 +128,7 @@ def test_spoofing_and_limits(t):
     assert ("port.limit", "b", "limit-in") in last
 
 
+@alone("offers load")
 def test_a_flood_of_addresses_is_told_in_part(t):
     """Of 20,000 addresses in a burst some are told, each truly, and the number of the others; the watcher stays connected and current."""
     node = t.node()

@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 
-from harness import need
+from harness import need, no_company
 
 
 class Testpmd:
     """A dpdk-testpmd with the given vdevs; ready for commands unless `wait` is False, when ready() says so later."""
 
     def __init__(self, t, name, vdevs, *args, mbufs=4096, wait=True):
+        no_company("testpmd")
         need("dpdk-testpmd")
         # It echoes with write() and answers with printf(): a pipe would have the answers late.
         argv = ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "-l", "0,1"]
