@@ -405,7 +405,6 @@ def test_the_shaper_goes_with_the_last_limit(t):
     assert not node.drops("a", "limit-in")
 
 
-@alone("counts the kernel's BPF programs")
 def test_cleanup_leaves_nothing(t):
     """After --cleanup there is no netdev, pin, program or filter; what is somebody else's stays; a second one finds nothing to do."""
     run("ip", "link", "add", "their0", "type", "veth", "peer", "name", "their1")

@@ -314,7 +314,6 @@ def test_maps_of_another_layout_are_replaced(t):
     assert e.stats("a")["rx_frames"] >= 3
 
 
-@alone("counts the kernel's BPF programs")
 def test_cleanup_leaves_nothing(t):
     """After --cleanup: no netdev, no qdisc, no program, no pin; what is somebody else's stays."""
     before = set(links())

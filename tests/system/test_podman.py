@@ -16,6 +16,7 @@ What podman 4.3 with runc 1.1 (Debian 12) needs to run in a sandbox (sandbox.py)
     gets its own.
 """
 
+import errno
 import glob
 import json
 import os
@@ -23,7 +24,7 @@ import shutil
 import signal
 
 from fake_node import FakeNode
-from harness import DEADLINE_S, deadline, need, run
+from harness import DEADLINE_S, deadline, need, run, wait_for
 
 CONTAINERS_CONF = """\
 [containers]
@@ -63,6 +64,17 @@ def reap_conmon(_signal, _frame):
             os.waitpid(int(pid), os.WNOHANG)
 
 
+def removed(cgroup):
+    """A cgroup can be removed as soon as nobody is in it."""
+    try:
+        os.rmdir(cgroup)
+    except OSError as refused:
+        if refused.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 class Podman:
     def __init__(self, t):
         need("podman", "runc", "conmon", "busybox", "/usr/lib/cni/host-local")
@@ -86,7 +98,8 @@ class Podman:
         self("rm", "-f", "-a", "-t", "0")
         for hierarchy in ["/sys/fs/cgroup", *glob.glob("/sys/fs/cgroup/*/")]:
             for where, _, _ in os.walk(hierarchy + self.cgroup, topdown=False):
-                os.rmdir(where)
+                # A conmon ends after its container is gone.
+                wait_for(lambda: removed(where), f"{where} is empty")  # pylint: disable=cell-var-from-loop
 
     def network(self, name, **plugin):
         conf = {"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "sluice-cni", **plugin}]}
