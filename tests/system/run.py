@@ -9,9 +9,10 @@ For each test a line is printed when it has ended: `ok`, `FAIL` with the excepti
 followed by what the daemons and, last, the test wrote last, and all failures are named again at the end. The last line is
 `N passed, N failed, N skipped`; the exit status is 1 if any failed.
 
-First run those that may have company, JOBS at a time, then those that may not (harness.alone), one after another. The longest should come
-first, so that none is left running by itself when the others have ended: what a test's @deadline allows it is how long it is taken to be.
+First those run that may have company, JOBS at a time, then those that may not (harness.alone), one after another. The longest begin, lest
+one of them be left running by itself when the others have ended: how long a test is taken to be is what its @deadline allows it.
 JOBS is by default two for each CPU: most of a test's time it waits, for the kernel to make or remove namespaces, for daemons, for timers.
+Under a sanitizer (SLUICE_TEST_SLOW) it computes, and JOBS is one for each.
 
 The runner starts itself again as pid 1 of the sandbox (--inside), and that process imports the module and calls the function. So
 the runner stays small, survives whatever a test does, and ends it by killing one pid when its time is up.
@@ -41,12 +42,11 @@ BUILD = os.path.normpath(os.path.join(HERE, "..", "..", "build"))
 TEST_DEADLINE_S = 60
 DEADLINE_S = 10
 EXIT_SKIP = 77
-JOBS = 2 * len(os.sched_getaffinity(0))
-
-
-# As modules are read and not imported, @alone and what implies it is known here by name.
+JOBS = len(os.sched_getaffinity(0)) * (1 if os.environ.get("SLUICE_TEST_SLOW") else 2)
+# What is shown of a failure: characters of its reason, the last lines of each log, characters of a line.
+REASON, LINES, WIDTH = 500, 60, 2000
+# As modules are read and not imported, @alone and what implies it are known here by name.
 ALONE = ("alone", "whole_kernel")
-LINES, WIDTH, REASON_WIDTH = 60, 2000, 500
 
 Case = collections.namedtuple("Case", "name limit alone")
 
@@ -84,7 +84,7 @@ def inside(name, tmp, build, limit):
 
     def because(reason):
         with open(os.path.join(tmp, "reason"), "w", encoding="utf-8") as f:
-            f.write(cut(" ".join(reason.split()), REASON_WIDTH))
+            f.write(cut(" ".join(reason.split()), REASON))
 
     if limit:
         # Where it is when its time is up: the last that it says.
@@ -130,8 +130,16 @@ class Running:
         return time.monotonic() - self.start
 
     def kill(self):
+        """Kill the sandbox's pid 1: the process that we have started ends when everything in there has. If there is no pid 1 yet, that one."""
         self.killed = True
-        self.process.kill()
+        pid = self.process.pid
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+                first = [int(child) for child in f.read().split()]
+            for child in first or [pid]:
+                os.kill(child, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            self.process.kill()
 
     def reason(self, status):
         if self.killed:
