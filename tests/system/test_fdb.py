@@ -5,7 +5,7 @@
 import time
 
 from frames import tag_bytes
-from harness import before, test_frame, until, wait_for
+from harness import alone, before, test_frame, until, wait_for
 
 
 def _texts(got):
@@ -61,6 +61,7 @@ def test_an_address_moves_with_its_station(t):
     assert _texts(before(marker, wb)) == ["at c"]
 
 
+@alone("must be heard again within a second")
 def test_a_silent_address_is_forgotten(t):
     """After aging_s without a frame the address is unknown again; one that speaks stays."""
     node, a, b, c = _three(t)

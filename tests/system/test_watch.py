@@ -43,6 +43,7 @@ def test_a_mirror_of_the_node(t):
     assert mirror == now
 
 
+@alone("must be heard again within a second")
 def test_what_happens_to_a_port(t):
     """Its object, its link as cable and configuration make it, and the addresses behind it: each as it happens."""
     node = t.node()
