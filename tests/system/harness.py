@@ -30,9 +30,10 @@ does not mind when it waits longer for things, and it does not keep the CPUs bus
     @alone("holds a rate to 2 %")
     def test_a_limit(t): ...
 
-Alone must be who measures (times, rates, latency, CPU time, what a stream loses), who offers load as fast as it can (iperf3, Sender, testpmd,
-guests of QEMU: CPUs and the kernel's queues of frames are everybody's), and who needs more of what no namespace is for than a name of its
-own in it (cgroups, BPF programs). What serves the first two here calls no_company(), which fails a test that forgot to say so.
+Alone must be who measures (times, rates, latency, CPU time, what is lost of a stream that waits for nobody: ping's does not, Stream does), who
+offers load as fast as it can (iperf3, Sender, testpmd, guests of QEMU: CPUs and the kernel's queues of frames are everybody's), and who needs
+more of what no namespace is for than a name of its own in it (cgroups, BPF programs). What serves the first two here calls no_company(),
+which fails a test that forgot to say so.
 """
 
 import collections

@@ -181,7 +181,8 @@ def test_what_is_said_of_failures(t):
         assert re.search(rf"^ +failed: test_failures\.test_{name}: {reason}$", output.split(" at a time: ")[1], flags=re.M), name
     assert re.search(r"^SKIP +test_failures\.test_is_skipped \([\d.]+ s\): it lacks a thing$", output, flags=re.M)
     log = re.search(r"^FAIL +test_failures\.test_fails .*\n((?: +.*\n)*)", output, flags=re.M)[1]
-    assert "line 99" not in log and re.search(r"--- node/daemon\.log\n +of the daemon\n +--- test\.log, the last 60 of \d+ lines\n(.*\n)* +the last word\n", log), log
+    ends = r"--- node/daemon\.log\n +of the daemon\n +--- test\.log, the last 60 of \d+ lines\n(.*\n)* +the last word\n"
+    assert re.search(ends, log) and "line 99" not in log, log
     log = re.search(r"^FAIL +test_failures\.test_hangs .*\n((?: +.*\n)*)", output, flags=re.M)[1]
     assert re.search(r"most recent call first.*\n +File .*test_failures\.py., line \d+ in test_hangs\n", log), log
 
