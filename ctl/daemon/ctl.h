@@ -35,12 +35,12 @@ struct ctl {
 	const char *trunk;		       /* name of the trunk's port; NULL: no kernel engine, or not wanted */
 	enum kern_trunk_by trunk_by;	       /* as configured */
 	struct kern_trunk_netdev trunk_netdev; /* that it is on. `by` NULL: there has been none; far_ifindex 0: there is none now */
+	struct fault trunk_lack;	       /* why that is so: what the last try to make it met */
 	struct store store;
 	struct state *state; /* where the store is kept; NULL: nowhere (tests) */
 	struct engines engines;
-	char boot_id[33];	/* made anew at each start: counters of two boots do not compare, generations do */
-	uint64_t started_us;	/* CLOCK_BOOTTIME */
-	uint64_t deaf_until_us; /* reconcile.h */
+	char boot_id[33];    /* made anew at each start: counters of two boots do not compare, generations do */
+	uint64_t started_us; /* CLOCK_BOOTTIME */
 	struct ctl_note notes[CTL_NOTES_MAX];
 	unsigned n_notes;
 	struct ctl_listener *listeners, *next_listener; /* notify.h */

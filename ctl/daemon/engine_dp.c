@@ -240,11 +240,10 @@ static int run(struct ctl *ctl, const struct engine_op *ops, size_t n, struct pr
 {
 	struct dp_error bad = {.op = SIZE_MAX};
 	struct prepared *p;
-	struct fault said_by_the_kernel;
 	int ret;
 
 	for (size_t i = 0; prepared && i < n; i++)
-		kernel_trunk_make(ctl, &ops[i], &said_by_the_kernel);
+		kernel_trunk_make(ctl, &ops[i]);
 	p = prepared_new(ctl, ops, n);
 	if (!p)
 		return -ENOMEM;

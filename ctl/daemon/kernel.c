@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "log.h"
-#include "reconcile.h"
 #include "schema/objects.h"
 
 static bool is_veth(const struct port_conf *conf)
@@ -386,22 +385,24 @@ static bool leave_out(struct prepared *p, struct engine_op *ops, const struct ke
 	return true;
 }
 
-int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault *lack)
+static bool lacks_trunk(const struct ctl *ctl, const struct engine_op *op)
+{
+	return ctl->kern && op->type == &schema_port && op->kind == ENGINE_ADD && kernel_is_trunk(op->conf) &&
+	       is_our_trunk(ctl, op->conf) && !ctl->trunk_netdev.far_ifindex;
+}
+
+void kernel_trunk_make(struct ctl *ctl, const struct engine_op *op)
 {
 	struct kern_trunk_netdev netdev;
 	struct kern_error bad = {0};
 	int ret;
 
-	if (!ctl->kern || op->type != &schema_port || op->kind != ENGINE_ADD || !kernel_is_trunk(op->conf) ||
-	    !is_our_trunk(ctl, op->conf) || ctl->trunk_netdev.far_ifindex)
-		return 0;
+	if (!lacks_trunk(ctl, op))
+		return;
 	ret = kern_trunk_netdev(ctl->kern, ctl->trunk, ctl->trunk_by, 0, &netdev, &bad);
 	if (ret < 0) {
-		fault_of(lack, &bad, ret);
-		/* Refused before anything was made, or it may have been made and taken away. */
-		if (!bad.name || strcmp(bad.name, "in-use") != 0)
-			reconcile_deaf(ctl);
-		return ret;
+		fault_of(&ctl->trunk_lack, &bad, ret);
+		return;
 	}
 	/* The choice was made with the first. */
 	if (ctl->trunk_netdev.by)
@@ -410,15 +411,19 @@ int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault 
 		   netdev.why);
 	ctl_unnote(ctl, "trunk");
 	ctl->trunk_netdev = netdev;
-	return 0;
 }
 
-/* Whatever keeps the trunk's netdev from being made is the node's lack, and no fault of the request's. */
+/* Whatever kept the trunk's netdev from being made is the node's lack, and no fault of the request's. */
 static void leave_out_trunk(struct ctl *ctl, struct prepared *p, struct engine_op *ops)
 {
-	for (size_t i = p->n; i-- > 0;)
-		if (kernel_trunk_make(ctl, &ops[p->index[i]], ops[p->index[i]].lack) < 0)
-			take_out(p, i);
+	for (size_t i = p->n; i-- > 0;) {
+		struct engine_op *op = &ops[p->index[i]];
+
+		if (!op->lack || !lacks_trunk(ctl, op))
+			continue;
+		*op->lack = ctl->trunk_lack;
+		take_out(p, i);
+	}
 }
 
 static int prepare(void *self, struct engine_op *ops, size_t n, void **change, struct engine_error *err)

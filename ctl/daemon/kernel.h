@@ -53,10 +53,10 @@ void kernel_trunk_conf(const struct ctl *ctl, const struct port_conf *conf, stru
 
 /*
  * An operation that makes the trunk's port, while its netdev is not there (it was removed; or its name was another's): make that first, as the one that was lost
- * if one was. Any other operation is none of this. 0, or -errno with *lack. The switch, which prepares first and opens it, calls this, and so does the kernel
- * engine, whose word why it cannot be made is the last.
+ * if one was. Any other operation is none of this. The switch, which opens it, prepares first and calls this; what kept it from being made is told by
+ * the kernel engine, as its own lack (ctl->trunk_lack), with no second try: what one engine has not found in a change the other must not.
  */
-int kernel_trunk_make(struct ctl *ctl, const struct engine_op *op, struct fault *lack);
+void kernel_trunk_make(struct ctl *ctl, const struct engine_op *op);
 
 /* `state` of a port, as get shows it; NULL when out of memory or there is no such port. */
 json_t *kernel_port_state(struct ctl *ctl, const char *name);

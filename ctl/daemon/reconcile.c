@@ -38,17 +38,10 @@ void reconcile_hint(struct ctl *ctl)
 {
 	uint64_t now_us = ctl_now_us(), soon = now_us + RECONCILE_HINT_US;
 
-	if (now_us < ctl->deaf_until_us)
-		return;
 	for (struct object *o = ctl->store.pending; o; o = o->pending_next)
-		if (o->retry_us > soon)
+		if (o->retry_us > soon && o->deaf_until_us <= now_us)
 			o->retry_us = soon;
 	ctl_rearm(ctl);
-}
-
-void reconcile_deaf(struct ctl *ctl)
-{
-	ctl->deaf_until_us = ctl_now_us() + RECONCILE_DEAF_US;
 }
 
 uint64_t reconcile_due(const struct ctl *ctl)
@@ -270,6 +263,24 @@ static void finish(struct try *t, struct engines_change *change)
 	}
 }
 
+/* A try that failed for this has made nothing, because what it was to be made on, or by what name, is not to be had. */
+static bool made_nothing(const struct fault *fault)
+{
+	static const char *const names[] = {"no-such-namespace", "no-such-device", "in-use", "exists"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], fault->name))
+			return true;
+	return false;
+}
+
+static void after_try(struct ctl *ctl, struct object *o)
+{
+	take_made(ctl, o);
+	if (o->pending_link && o->fault && !made_nothing(o->fault))
+		o->deaf_until_us = ctl_now_us() + RECONCILE_DEAF_US;
+}
+
 void reconcile_run(struct ctl *ctl, uint64_t now_us)
 {
 	uint64_t applied = store_applied(&ctl->store);
@@ -289,7 +300,7 @@ void reconcile_run(struct ctl *ctl, uint64_t now_us)
 	if (t.n && make_ops(&t) == 0 && prepare(&t, &change) == 0)
 		finish(&t, &change);
 	for (size_t i = 0; i < t.n; i++)
-		take_made(ctl, t.objects[i]);
+		after_try(ctl, t.objects[i]);
 	try_free(&t);
 	if (store_applied(&ctl->store) != applied)
 		tell(ctl, CTL_GENERATION, NULL);

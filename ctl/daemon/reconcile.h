@@ -15,7 +15,8 @@
  * engine's error, and the rest goes on without it. Nobody's object keeps another's from being made.
  *
  * Waiting doubles from RECONCILE_MIN_US to RECONCILE_MAX_US for each object by itself. A hint (a netdev came, or went and left its name free) makes all due
- * a moment later, whatever they waited: hints come in swarms, and one try answers many.
+ * a moment later, whatever they waited: hints come in swarms, and one try answers many. But a try that made a netdev and had to take it away again is
+ * heard as a hint itself, and would be followed by the next for ever: for a moment after one that may have, its object hears none.
  *
  * What several engines lack of an object is told as the last of them puts it: of a trunk the switch knows that its netdev is gone, the kernel engine why.
  *
@@ -38,8 +39,6 @@ void reconcile_lost(struct ctl *ctl, struct object *o);
 void reconcile_schedule(struct ctl *ctl, struct object *o, bool soon);
 /* Something changed outside that pending objects may have waited for. */
 void reconcile_hint(struct ctl *ctl);
-/* A try made a netdev and took it away again: that is no hint to try at once, nor is what comes in the same moment. */
-void reconcile_deaf(struct ctl *ctl);
 /* When the next object is due, UINT64_MAX: none is pending. Walks over what is pending. */
 uint64_t reconcile_due(const struct ctl *ctl);
 /* Try what is due at `now_us`. Out of memory is a reason to try again later. */

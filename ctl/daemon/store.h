@@ -63,6 +63,7 @@ struct object {
 	struct object *pending_next, **pending_link; /* link NULL: it is not */
 	uint64_t since;				     /* generation that is not applied for its sake */
 	uint64_t retry_us;			     /* when to try again, CLOCK_BOOTTIME */
+	uint64_t deaf_until_us;			     /* to hints: its own try may have made them */
 	uint32_t delay_us;			     /* how long the last wait was */
 	struct fault *fault;			     /* why, or NULL before the first try */
 };

@@ -405,6 +405,34 @@ def test_the_shaper_goes_with_the_last_limit(t):
     assert not node.drops("a", "limit-in")
 
 
+def test_a_port_that_cannot_be_finished_is_tried_less_and_less(t):
+    """A namespace without IPv6 for a port with such an address: what each try makes and takes away again is no reason for the next."""
+    node = trunk_node(t)
+    node.add_vlan(100)
+    node.apply(add("port", "c", kind="veth", netns="c", ifname="eth0", vlan=100, addr=["fd00::1/64"]))
+    run("ip", "netns", "add", "without")
+    for which in ("all", "default"):
+        run("sysctl", "-q", "-w", f"net.ipv6.conf.{which}.disable_ipv6=1", netns="without")
+
+    def netdevs_so_far():
+        run("ip", "link", "add", "count", "type", "veth", "peer", "name", "count1")
+        index = json.loads(run("ip", "-j", "link", "show", "count").stdout)[0]["ifindex"]
+        run("ip", "link", "del", "count")
+        return index
+
+    with open("/run/netns/c", "w", encoding="ascii"):
+        pass
+    run("mount", "--bind", "/run/netns/without", "/run/netns/c")
+    wait_for(lambda: (node.get("port", "c")["error"] or {}).get("name") == "not-permitted", "it cannot be finished")
+    before = netdevs_so_far()
+    # For as long as it takes to see a loop; a few tries are due.
+    select.select([], [], [], 2)
+    assert netdevs_so_far() - before < 20, f"{netdevs_so_far() - before} netdevs were made"
+    run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", netns="without")
+    run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=0", netns="without")
+    wait_for(lambda: node.get("port", "c")["error"] is None, "it is made")
+
+
 def test_cleanup_leaves_nothing(t):
     """After --cleanup there is no netdev, pin, program or filter; what is somebody else's stays; a second one finds nothing to do."""
     run("ip", "link", "add", "their0", "type", "veth", "peer", "name", "their1")
