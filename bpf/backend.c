@@ -192,8 +192,8 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		if (r < 0)
 			return r;
 	}
-	/* One that is lost was chosen before, and the switch has begun with that. */
-	if (made && !row && trunk_is_kept(e, name))
+	/* It was chosen before, and the switch has begun with that. */
+	if (!row && trunk_is_kept(e, name))
 		row = &rows[e->trunk_by];
 	r = row ? as_told(name, row, there, out, err) : choose(name, there, &row, out, err);
 	if (r < 0)
@@ -203,6 +203,8 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 		r = make(e, name, row, mtu, &link);
 	if (r == 0)
 		r = row->family->settle(e, &link, row->offload, out->far);
+	if (r == 0 && (out->far_ifindex = if_nametoindex(out->far)) == 0)
+		r = -errno;
 	if (r < 0) {
 		kern_fail_nl(err, r, &e->nl, "trunk_name", "trunk %s (%s)", name, row->name);
 		if (r == -EEXIST && err)
@@ -213,7 +215,6 @@ int kern_trunk_netdev(struct kern *e, const char *name, enum kern_trunk_by by, u
 	}
 	out->by = row->name;
 	out->carrier = row->carrier;
-	out->far_ifindex = if_nametoindex(out->far);
 	snprintf(e->trunk_kept, sizeof(e->trunk_kept), "%s", name);
 	e->trunk_by = row - rows;
 	e->trunk_index = link.ifindex;

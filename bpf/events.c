@@ -136,8 +136,8 @@ static int hear_link(void *arg, struct nl_msg *msg)
 	r = veth_parse(msg, &link);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
-	/* What is told is what was; a host end that we have just brought up is told to be down. Ask how it is. */
-	if (by_ifindex(e, link.ifindex) && veth_link(e, link.ifindex, &link) < 0)
+	/* What is told is what was; a netdev that we have just brought up, or given its address, is told to be without. Ask how it is. */
+	if ((by_ifindex(e, link.ifindex) || link.ifindex == e->node->trunk_ifindex) && veth_link(e, link.ifindex, &link) < 0)
 		return 0;
 	events_link(e, &link);
 	return 0;
@@ -148,19 +148,26 @@ static void seen(void *arg, const struct veth_link *link)
 	events_link(arg, link);
 }
 
+/* That it cannot be asked (no descriptor, no memory) says nothing. */
+static bool is_gone(uint32_t ifindex)
+{
+	char name[IFNAMSIZ];
+
+	return !if_indextoname(ifindex, name) && (errno == ENXIO || errno == ENODEV);
+}
+
 /* Messages were lost: ask for everything. */
 static void look_again(struct kern *e)
 {
-	char name[IFNAMSIZ];
 	int r;
 
 	for (unsigned i = SLC_K_FIRST; i < SLC_K_PORTS; i++) {
-		if (e->ports[i] && e->ports[i]->ifindex && !if_indextoname(e->ports[i]->ifindex, name))
+		if (e->ports[i] && e->ports[i]->ifindex && is_gone(e->ports[i]->ifindex))
 			link_gone(e, e->ports[i]->ifindex);
 	}
-	if (e->node->trunk_ifindex && !if_indextoname(e->node->trunk_ifindex, name))
+	if (e->node->trunk_ifindex && is_gone(e->node->trunk_ifindex))
 		trunk_gone(e, e->node->trunk_ifindex);
-	if (e->trunk_index && !if_indextoname(e->trunk_index, name))
+	if (e->trunk_index && is_gone(e->trunk_index))
 		trunk_gone(e, e->trunk_index);
 	r = veth_each(&e->nl, seen, e);
 	if (r < 0)

@@ -352,6 +352,8 @@ int dp_port_lose(struct dp *dp, const char *name)
 
 	if (!p)
 		return -ENOENT;
+	if (!p->rt->conf.carrier[0])
+		return -EINVAL;
 	device_lose(p);
 	return 0;
 }

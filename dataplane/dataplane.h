@@ -240,7 +240,8 @@ void dp_abort(struct dp_change *change);
 
 /*
  * The port's device is gone for good, as its owner knows: let go of it. The port stays, with its link down, until DP_PORT_ADD mends it. For the trunk, whose
- * netdev is another's to make again; ports of other kinds find out themselves. Not between dp_prepare() and dp_commit(). -ENOENT if there is no such port.
+ * netdev is another's to make again; ports of other kinds find out themselves. Not between dp_prepare() and dp_commit(). -ENOENT if there is no such port,
+ * -EINVAL if it is not the trunk's.
  */
 int dp_port_lose(struct dp *dp, const char *name);
 

@@ -86,7 +86,9 @@ void egress_flush_port(struct worker *w, struct port *p, struct tx_buffer *b)
 /* A port's own buffers may go only where the port itself sends them: what another worker holds would outlive them. */
 static struct rte_mempool *completion_pool(const struct worker *w, const struct port *p)
 {
-	return p->kp.pool && p->tx[w->id].owner == w->id ? p->kp.pool : w->dp->pool;
+	struct rte_mempool *own = CMM_LOAD_SHARED(p->kp.pool);
+
+	return own && p->tx[w->id].owner == w->id ? own : w->dp->pool;
 }
 
 /* The frame has its final bytes; what the port cannot do for it is done here. */

@@ -75,13 +75,14 @@ struct port {
 	struct port_tx tx[DP_MAX_WORKERS];
 	struct rxq rxq[KIND_MAX_QUEUES];
 	struct port_counters *counters; /* [n_workers] */
+	/* Read by workers around a sleep; changed by the control thread when the device goes or comes (device.h). */
+	const struct port_kind *kind;
+	int fds[KIND_MAX_QUEUES]; /* in the pollers' epoll sets, -1: none */
 
 	/* Control thread only. */
-	const struct port_kind *kind;
 	struct dp *dp;
-	struct kind_lost past;	  /* by devices that it had and lost (device.h) */
-	unsigned n_macs;	  /* static entries by DP_MAC_ADD */
-	int fds[KIND_MAX_QUEUES]; /* in the pollers' epoll sets, -1: none */
+	struct kind_lost past; /* by devices that it had and lost (device.h) */
+	unsigned n_macs;       /* static entries by DP_MAC_ADD */
 	struct {
 		bool link;
 		uint64_t counters[FEED_COUNTERS];

@@ -193,6 +193,7 @@ static bool arm_all(struct worker *w, bool *timed)
  */
 static void woken_by(struct worker *w, uint64_t event)
 {
+	const struct port_kind *kind;
 	struct port *p;
 	uint64_t rung;
 
@@ -201,8 +202,9 @@ static void woken_by(struct worker *w, uint64_t event)
 			return; /* read already, with an earlier wake-up */
 	} else {
 		p = rcu_dereference(w->dp->ports[event >> 16 & UINT16_MAX]);
-		if (p && p->gen == event >> 32 && p->kind->rx_woke)
-			p->kind->rx_woke(&p->kp, event & UINT16_MAX);
+		kind = p ? CMM_LOAD_SHARED(p->kind) : NULL; /* that of no device, from one moment to the next */
+		if (kind && p->gen == event >> 32 && kind->rx_woke)
+			kind->rx_woke(&p->kp, event & UINT16_MAX);
 	}
 }
 
