@@ -71,10 +71,10 @@ static int queues_make(struct memif_port *p, struct rte_mempool *pool)
 {
 	p->rxq = peer_queues_new(&p->base, sizeof(p->rxq[0]));
 	p->txq = peer_queues_new(&p->base, sizeof(p->txq[0]));
+	for (uint16_t q = 0; p->rxq && q < p->base.n_queues; q++)
+		p->rxq[q].wake_fd = -1;
 	if (!p->rxq || !p->txq)
 		return -ENOMEM;
-	for (uint16_t q = 0; q < p->base.n_queues; q++)
-		p->rxq[q].wake_fd = -1;
 	for (uint16_t q = 0; q < p->base.n_queues; q++) {
 		struct memif_queue *rx = &p->rxq[q];
 

@@ -13,10 +13,10 @@ int vhost_port_queues_new(struct vhost_port *p, struct rte_mempool *pool)
 {
 	p->rxq = peer_queues_new(&p->base, sizeof(p->rxq[0]));
 	p->txq = peer_queues_new(&p->base, sizeof(p->txq[0]));
+	for (uint16_t i = 0; p->rxq && i < p->base.n_queues; i++)
+		p->rxq[i].wake_fd = -1;
 	if (!p->rxq || !p->txq)
 		return -ENOMEM;
-	for (uint16_t i = 0; i < p->base.n_queues; i++)
-		p->rxq[i].wake_fd = -1;
 	for (uint16_t i = 0; i < p->base.n_queues; i++) {
 		frame_source_init(&p->rxq[i].source, pool);
 		p->rxq[i].wake_fd = epoll_create1(EPOLL_CLOEXEC);
