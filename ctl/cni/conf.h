@@ -68,6 +68,9 @@ struct cni_conf {
 
 /* CNI_ variables from the environment, and whether the command has all it needs. BAD_ENVIRONMENT. */
 int env_read(struct cni_env *env, struct cni_error *err);
+/* What may be in these two: plugins make paths and names of them, and rely on who runs them to have looked. */
+bool env_container_ok(const char *text);
+bool env_ifname_ok(const char *text);
 /* Put them, and `command`, into the environment; what is NULL stays as it is there. */
 void env_export(const struct cni_env *env, enum cni_command command);
 

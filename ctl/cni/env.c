@@ -23,7 +23,7 @@ static const struct {
 	[CNI_VERSION] = {"VERSION", 0},
 };
 
-static bool container_ok(const char *text)
+bool env_container_ok(const char *text)
 {
 	if (!isalnum((unsigned char)*text))
 		return false;
@@ -49,7 +49,7 @@ static bool netns_ok(const char *text)
 	       utf8(text);
 }
 
-static bool ifname_ok(const char *text)
+bool env_ifname_ok(const char *text)
 {
 	if (strlen(text) >= IF_NAMESIZE || !strcmp(text, ".") || !strcmp(text, "..") || !utf8(text))
 		return false;
@@ -66,11 +66,11 @@ static const struct {
 	bool (*ok)(const char *text);
 	const char *wants;
 } variables[] = {
-	{CONTAINER, "CNI_CONTAINERID", offsetof(struct cni_env, container), container_ok,
+	{CONTAINER, "CNI_CONTAINERID", offsetof(struct cni_env, container), env_container_ok,
 	 "begins with a letter or digit, and goes on with those or _ . -"},
 	{NETNS, "CNI_NETNS", offsetof(struct cni_env, netns), netns_ok,
 	 "an absolute path, which leads every process to the same place"},
-	{IFNAME, "CNI_IFNAME", offsetof(struct cni_env, ifname), ifname_ok, "1-15 characters, none of them / : or a space"},
+	{IFNAME, "CNI_IFNAME", offsetof(struct cni_env, ifname), env_ifname_ok, "1-15 characters, none of them / : or a space"},
 	{0, "CNI_PATH", offsetof(struct cni_env, path), NULL, NULL},
 	{0, "CNI_ARGS", offsetof(struct cni_env, args), NULL, NULL},
 };

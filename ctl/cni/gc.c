@@ -36,7 +36,8 @@ static bool made_of(const char *name, const char *network, const char *container
 {
 	char made[PORT_NAME_SIZE];
 
-	if (!container || !ifname)
+	/* From the daemon's state, in which others write, too. */
+	if (!container || !ifname || !env_container_ok(container) || !env_ifname_ok(ifname))
 		return false;
 	conf_port_name(made, network, container, ifname);
 	return !strcmp(made, name);

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from fake_node import FakeNode, Fault, ip
-from harness import need, run
+from harness import need, run, wait_for
 
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 IPAM_DIR = "/usr/lib/cni"
@@ -269,8 +269,8 @@ def test_accepted_is_not_yet_in_force(t):
     c.node.lag = True
     with concurrent.futures.ThreadPoolExecutor() as pool:
         add = pool.submit(c.call, "ADD", c.conf())
-        while not c.node.watchers:
-            assert not add.done(), add.result()
+        wait_for(lambda: c.node.watchers or add.done(), "it watches")
+        assert not add.done(), add.result()
         c.node.settle()
         assert add.result()["interfaces"]
     c.call("DEL", c.conf())
@@ -372,8 +372,8 @@ def test_killed_in_the_middle(t):
     c.node.lag = True
     conf = c.conf(ipam=c.host_local())
     add = c.start("ADD", conf)
-    while not c.node.watchers:
-        assert add.poll() is None
+    wait_for(lambda: c.node.watchers or add.poll() is not None, "it watches")
+    assert add.poll() is None
     add.kill()
     add.wait()
     assert len(c.reserved()) == len(c.node.ports()) == 1
@@ -507,6 +507,19 @@ exit 0
     c.clean()
 
 
+def port_name(network, container, ifname):
+    """As ctl/cni/name.c makes it: anybody can."""
+
+    def fnv(h, text):
+        for byte in text.encode() + b"\0":
+            h = (h ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+        return h
+
+    net = fnv(0xCBF29CE484222325, network)
+    name = f"{container[:12]}-{ifname[:15]}-{net:016x}{fnv(fnv(net, container), ifname):016x}"
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+
+
 def test_gc_believes_a_label_that_makes_the_name(t):
     """A container id that is too long for a label, and a label that somebody has changed: the port goes, IPAM is not told, and stderr says so."""
     c = Cni(t)
@@ -514,9 +527,12 @@ def test_gc_believes_a_label_that_makes_the_name(t):
     c.call("ADD", c.conf(ipam=c.host_local()), CNI_CONTAINERID="x" * 256)
     assert "label" not in only(c.node.ports())[1]["attrs"]
     c.call("ADD", c.conf(ipam=c.host_local()), CNI_IFNAME="eth1")
+    assert port_name(conf["name"], "c0ffee", "eth1") in c.node.ports()
     next(p for p in c.node.ports().values() if "label" in p["attrs"])["attrs"]["label"] = "cafe"
+    # And one that somebody has made, name and all, for a plugin that makes a path of it.
+    c.node.add("port", port_name(conf["name"], "../../x", "eth0"), "cni", label="../../x", ifname="eth0")
     done = c.raw("GC", json.dumps(conf).encode(), **NOBODY)
-    assert done.returncode == 0 and not done.stdout and done.stderr.count(b"is not told") == 2, done
+    assert done.returncode == 0 and not done.stdout and done.stderr.count(b"is not told") == 3, done
     assert not c.node.ports() and len(c.reserved()) == 2
 
 
