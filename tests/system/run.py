@@ -78,7 +78,7 @@ def cut(text, width):
     return text if len(text) <= width else f"{text[: width // 2]} [...] {text[-width // 2 :]}"
 
 
-def inside(name, tmp, build, limit):
+def inside(name, tmp, build, until):
     """Be the test. Returns the exit status; why it was skipped or failed is in the file `reason`."""
     import harness  # pylint: disable=import-outside-toplevel
 
@@ -86,9 +86,9 @@ def inside(name, tmp, build, limit):
         with open(os.path.join(tmp, "reason"), "w", encoding="utf-8") as f:
             f.write(cut(" ".join(reason.split()), REASON))
 
-    if limit:
+    if until:
         # Where it is when its time is up: the last that it says.
-        faulthandler.dump_traceback_later(max(limit - 1, 1))
+        faulthandler.dump_traceback_later(max(until - time.monotonic() - 1, 0.1))
     sandbox.settle(tmp)
     module, function_name = name.split(".")
     try:
@@ -116,18 +116,30 @@ class Running:
         self.tmp = tempfile.mkdtemp(prefix="sluice-test.")
         self.output = os.path.join(self.tmp, "test.log")
         me = [sys.executable, "-uB", os.path.abspath(__file__), "--inside", self.name, "--tmp", self.tmp, "--build", options.build]
-        me += ["--limit", str(self.limit)]
+        self.start = time.monotonic()
+        me += ["--until", str(self.start + self.limit)]
         with open(self.output, "w", encoding="utf-8") as out:
             # A session of its own: an interrupt at the terminal is the runner's to handle.
             self.process = subprocess.Popen(
                 sandbox.command(me), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=HERE, start_new_session=True
             )
         self.ended = os.pidfd_open(self.process.pid)
-        self.start = time.monotonic()
         self.killed = False
 
     def seconds(self):
         return time.monotonic() - self.start
+
+    def end(self):
+        """When it is to be killed or, that done, to have gone."""
+        return self.start + self.limit + (DEADLINE_S if self.killed else 0)
+
+    def discard(self):
+        """It has been killed and nobody wants to know how it was."""
+        try:
+            self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            print(f"      {self.name} cannot be killed", flush=True)
+        shutil.rmtree(self.tmp, ignore_errors=True)
 
     def kill(self):
         """Kill the sandbox's pid 1: the process that we have started ends when everything in there has. If there is no pid 1 yet, that one."""
@@ -200,20 +212,20 @@ class Runner:
                 while waiting and len(running) < jobs:
                     running.append(Running(waiting.popleft(), self.options))
                 # What has been killed is about to end: wait for that alone.
-                left = min(t.start + t.limit + (DEADLINE_S if t.killed else 0) for t in running) - time.monotonic()
+                left = min(t.end() for t in running) - time.monotonic()
                 ended = select.select([t.ended for t in running], [], [], max(left, 0))[0]
                 for t in running[:]:
                     if t.ended in ended:
                         running.remove(t)
                         self.account(t)
-                    elif t.seconds() > t.limit:
+                    elif time.monotonic() > t.end():
+                        assert not t.killed, f"{t.name} cannot be killed: see /proc/{t.process.pid}/stack"
                         t.kill()
         finally:
             for t in running:
                 t.kill()
             for t in running:
-                t.process.wait()
-                shutil.rmtree(t.tmp, ignore_errors=True)
+                t.discard()
 
     def account(self, test):
         result, why = test.report(self.options)
@@ -245,11 +257,11 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the names of the tests")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     parser.add_argument("--tmp", help=argparse.SUPPRESS)
-    parser.add_argument("--limit", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
     if options.inside:
-        return inside(options.inside, options.tmp, options.build, options.limit)
+        return inside(options.inside, options.tmp, options.build, options.until)
     if options.jobs < 1:
         parser.error("at least one test at a time")
 

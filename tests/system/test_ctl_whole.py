@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from harness import Skip, added, alone, run, wait_for
+from harness import Skip, added, run, wait_for
 
 DONE, USAGE, REFUSED, NO_DAEMON, NOT_APPLIED, TIMED_OUT = 0, 1, 2, 3, 65, 124
 
@@ -128,7 +128,6 @@ def test_two_owners_and_force(t):
     assert {o["name"] for o in added(node.call("get"))} == {"300"}
 
 
-@alone("gives a command a fifth of a second")
 def test_what_has_to_wait_is_exit_65(t):
     """A port whose netdev is not there is accepted, named with its reason, and in force once it is there: then the same command is done."""
     node = t.node()
@@ -218,7 +217,6 @@ def test_monitor_tells_what_happens(t):
         assert monitor.process.returncode == NO_DAEMON and said.startswith("sluicectl: monitor: "), said
 
 
-@alone("gives a command a fifth of a second")
 def test_monitor_ends_with_its_time(t):
     """With -T it ends by itself, with 124; a reader that goes away ends it too."""
     node = t.node()

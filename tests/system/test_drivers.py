@@ -97,6 +97,7 @@ def _worker_reads(node):
     raise AssertionError("no worker")
 
 
+@alone("measures CPU time")
 def test_a_worker_reads_what_woke_it(t):
     """A driver's eventfd wakes a worker that sleeps on many; only that one is read, and the worker sleeps again."""
     pairs, rounds = 8, 4

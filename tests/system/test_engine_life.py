@@ -227,6 +227,7 @@ def test_killed_during_a_ping_stream_nothing_is_lost(t):
         a.wire().send(spoofed)
         e.start()
         assert e.call("ports") == ["port a", "port b"]
+    assert not stream.over()
     stream.check()
     stats = e.stats("a")
     assert stats["tx_frames"] >= before + 3000 and stats["drop.spoof-ipv4"] == 3, stats
