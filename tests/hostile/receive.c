@@ -56,8 +56,8 @@ static void offer(struct rx *x)
 {
 	uint16_t old = x->r->next;
 
-	for (uint16_t i = 0; i < x->r->size; i++)
-		front_offer(x->r, i);
+	for (uint32_t i = 0; i < x->r->size; i++)
+		front_offer(x->r, (uint16_t)i);
 	front_publish(x->r, old);
 	front_kick(x->r);
 }
