@@ -55,10 +55,17 @@ class Booted:
         self.pid = self.machine.run("pgrep -x systemd | head -n 1", check=False).strip()
         return self.pid and self.run("systemctl is-active test.target", check=False).strip() == "active"
 
+    def _beside(self, script):
+        inner = f"export PATH={os.environ['PATH']}; cd /tmp; {script}"
+        return f"exec nsenter -t {self.pid} -m -p -C chroot /host /bin/sh -c {shlex.quote(inner)}"
+
     def run(self, script, check=True):
         """A script beside systemd: in its namespaces, and not in the service's."""
-        inner = f"export PATH={os.environ['PATH']}; cd /tmp; {script}"
-        return self.machine.run(f"exec nsenter -t {self.pid} -m -p -C chroot /host /bin/sh -c {shlex.quote(inner)}", check)
+        return self.machine.run(self._beside(script), check)
+
+    def begin(self, script):
+        """The same, under way: a lab.Job."""
+        return self.machine.begin(self._beside(script))
 
     def ctl(self, *words):
         return json.loads(self.run(shlex.join(["sluicectl", "--json", *words])))
@@ -141,11 +148,11 @@ def carries_ports_of_every_kind(node):
 
 
 def comes_back_from_kill9(node):
-    node.run("ip netns exec a ping -q -i 0.05 -c 400 10.0.0.2 > /tmp/pings 2>&1 &")
+    stream = node.begin("ip netns exec a ping -q -i 0.05 -c 400 10.0.0.2")
     # Who asks before the next one listens waits at the socket.
     node.run("kill -9 $(pgrep -x sluiced); sluicectl node show > /dev/null")
     assert node.restarts() == 1
-    assert "400 packets transmitted, 400 received" in node.run("while pgrep -x ping > /dev/null; do sleep 0.2; done; cat /tmp/pings")
+    assert "400 packets transmitted, 400 received" in stream.wait()
     assert pings(node, "10.0.0.4") == 3
     wait_for(lambda: all(node.link(name) == "up" for name in "abcdxt"), "all is as it was", SETTLES_S)
 
